@@ -1,0 +1,140 @@
+//! The typed requests that change a running rig, over `<rig>/@control`, and their answers.
+
+use serde::{Deserialize, Serialize};
+
+use crate::time::TimeNs;
+
+/// What a person or a program asks of a running rig.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
+pub enum Request {
+    /// Opens a session; the one that is open ends first.
+    SessionStart {
+        /// Pseudonym of the subject.
+        #[serde(default)]
+        subject: Option<String>,
+        /// What is being done.
+        #[serde(default)]
+        task: Option<String>,
+        /// Where every watermark begins; the arrival clock when absent.
+        #[serde(default)]
+        from_ns: Option<TimeNs>,
+    },
+    /// Ends the open session; an unnamed one follows.
+    SessionStop,
+    /// Begins a trial in the open session.
+    Trial {
+        /// Its name.
+        name: String,
+    },
+    /// Marks an instant.
+    Mark {
+        /// What it marks.
+        label: String,
+        /// Event time; now when absent.
+        #[serde(default)]
+        time_ns: Option<TimeNs>,
+    },
+    /// Writes a note.
+    Note {
+        /// Who writes.
+        author: String,
+        /// What it says.
+        text: String,
+        /// Event time; now when absent.
+        #[serde(default)]
+        time_ns: Option<TimeNs>,
+    },
+    /// Asks how the rig is.
+    Status,
+}
+
+/// The answer to a [`Request`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// It is recorded.
+    Done {
+        /// Session it belongs to.
+        session: String,
+        /// Position of the recorded decision.
+        position: i64,
+    },
+    /// How the rig is.
+    Status(Status),
+    /// It was not done.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// How a rig is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Rig name.
+    pub rig: String,
+    /// Open session.
+    pub session: String,
+    /// Newest position that the worker has taken.
+    pub position: i64,
+    /// Newest position on disk.
+    pub durable_position: i64,
+    /// Newest position that the tables hold in full, hot rows included.
+    pub tables_position: i64,
+    /// Sensors.
+    pub sensors: Vec<SensorStatus>,
+}
+
+/// How a sensor is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SensorStatus {
+    /// Name in the rig.
+    pub name: String,
+    /// Whether its liveliness token is there.
+    pub present: bool,
+    /// Samples that reached the stream.
+    pub rows: u64,
+    /// Samples lost, net of those that came after all.
+    pub lost: i64,
+    /// Samples behind the watermark.
+    pub late: u64,
+    /// Samples and payloads rejected.
+    pub rejected: u64,
+    /// Samples that came twice.
+    pub duplicates: u64,
+    /// Watermark of the source.
+    pub watermark_ns: Option<TimeNs>,
+}
+
+/// Body of `<rig>/@ack/<sensor>` (contract 7), as JSON.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    /// Identifier of the publisher's start.
+    pub boot: i64,
+    /// The highest sequence up to which every sample is durable, or durably known as rejected, late or lost; −1 for none.
+    pub sequence: i64,
+}
+
+/// Keys of a rig's control plane; `**` does not see them.
+pub mod key {
+    /// Where a sensor's samples are acknowledged.
+    pub fn ack(rig: &str, sensor: &str) -> String {
+        format!("{rig}/@ack/{sensor}")
+    }
+
+    /// Where an alert step's alerts are published, as JSON.
+    pub fn alert(rig: &str, step: &str) -> String {
+        format!("{rig}/@alert/{step}")
+    }
+
+    /// Where SQL is asked; answers are Arrow IPC streams.
+    pub fn sql(rig: &str) -> String {
+        format!("{rig}/@sql")
+    }
+
+    /// Where [`Request`](super::Request)s go, as JSON.
+    pub fn control(rig: &str) -> String {
+        format!("{rig}/@control")
+    }
+}

@@ -1,0 +1,26 @@
+//! The contract that everything rests on: time, streams, operators and what passes between the parts of the engine.
+//! No IO, no threads and no clock live here.
+
+pub mod control;
+pub mod finding;
+pub mod kind;
+pub mod operator;
+pub mod quantity;
+pub mod recorded;
+pub mod registry;
+pub mod rig;
+pub mod rows;
+pub mod schema;
+pub mod table;
+pub mod time;
+
+pub use arrow_array::RecordBatch;
+pub use finding::{At, Findings, PlanFinding};
+pub use kind::Kind;
+pub use operator::{Operator, Output, Planned, Port, Step, StepState};
+pub use recorded::{Decision, Event, Recorded, Rejection, Samples, SourceMessage};
+pub use registry::{Configure, Inputs, Registration};
+pub use rig::{Rig, Sensor};
+pub use schema::StreamSchema;
+pub use table::{TableChunk, TableSpec};
+pub use time::{Rate, TimeNs};

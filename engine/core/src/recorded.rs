@@ -1,0 +1,172 @@
+//! What enters a rig: the messages of a sensor, the decisions from outside, and the order they are recorded in.
+
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
+use serde::{Deserialize, Serialize};
+
+use crate::time::TimeNs;
+
+/// One message of a rig's recording. The worker is a fold over these, live and in replay alike.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// Ordinal in the rig's recording, monotone over segments and restarts (contract 4).
+    pub position: i64,
+    /// Arrival on the rig's clock, strictly increasing.
+    pub log_time_ns: TimeNs,
+    /// What came.
+    pub event: Event,
+}
+
+/// What a recorded message holds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A sensor's payload, as it came.
+    Payload {
+        /// Index of the sensor in the rig.
+        sensor: usize,
+        /// zenoh encoding.
+        encoding: String,
+        /// The bytes.
+        payload: Vec<u8>,
+    },
+    /// What was decided outside the worker (contract 5).
+    Decision(Decision),
+}
+
+/// A decision made at the ingress, by the arrival clock or by a person, which the worker obeys.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "decision", rename_all = "snake_case")]
+pub enum Decision {
+    /// A session begins; a barrier (contract 6).
+    SessionStart {
+        /// Identifier, unique in the rig.
+        session: String,
+        /// Pseudonym of the subject.
+        subject: Option<String>,
+        /// What is being done.
+        task: Option<String>,
+        /// Where every watermark begins; earlier rows are late.
+        from_ns: TimeNs,
+        /// The last sequence of each sensor that has published, by name, with its boot.
+        sequences: BTreeMap<String, Sequence>,
+    },
+    /// The session ends; a barrier.
+    SessionStop,
+    /// A trial begins in the open session, and the one before it ends.
+    Trial {
+        /// Its name.
+        name: String,
+    },
+    /// A named instant.
+    Mark {
+        /// Event time.
+        time_ns: TimeNs,
+        /// What it marks.
+        label: String,
+    },
+    /// A person's words.
+    Note {
+        /// Event time.
+        time_ns: TimeNs,
+        /// Who wrote it.
+        author: String,
+        /// What it says.
+        text: String,
+    },
+    /// A source has gone quiet: others stop waiting for it.
+    Idle {
+        /// Index of the sensor.
+        sensor: usize,
+    },
+    /// An idle source came back.
+    Back {
+        /// Index of the sensor.
+        sensor: usize,
+    },
+    /// A paced source without a rate is alive and has sent nothing: its watermark moves to the message's log time.
+    Heartbeat {
+        /// Index of the sensor.
+        sensor: usize,
+    },
+    /// The ingress queue was full: messages were dropped before they could be recorded.
+    Overflow {
+        /// Index of the sensor.
+        sensor: usize,
+        /// Messages dropped.
+        messages: u64,
+        /// Bytes dropped.
+        bytes: u64,
+    },
+}
+
+/// How far a sensor has counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sequence {
+    /// Identifier of the publisher's start.
+    pub boot: i64,
+    /// The newest sequence seen.
+    pub last: i64,
+}
+
+/// A decoded message of a sensor.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SourceMessage {
+    /// A publisher starts.
+    Open {
+        /// New at each start.
+        boot: i64,
+        /// Whether samples come at their own rate; `play` and fast simulations are not.
+        paced: bool,
+    },
+    /// A publisher has sent its last sample.
+    End {
+        /// Identifier of the publisher's start.
+        boot: i64,
+        /// Sequence of the last sample, −1 when it sent none.
+        last_sequence: i64,
+    },
+    /// A source without a rate: nothing at or before this time will come.
+    Progress {
+        /// Event time.
+        time_ns: TimeNs,
+    },
+    /// Samples.
+    Samples(Samples),
+}
+
+/// Consecutive samples of one sensor.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Samples {
+    /// Identifier of the publisher's start.
+    pub boot: i64,
+    /// Sequence of the first row; the rest count up by one.
+    pub sequence: i64,
+    /// Rows in the sensor's [`wire_schema`](crate::Sensor::wire_schema). A column that is not nullable there may hold
+    /// nulls here: such a sample is rejected by the worker, not by the decoder.
+    pub rows: RecordBatch,
+}
+
+/// Samples on their way to be published.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Packet {
+    /// Index of the sensor in the rig.
+    pub sensor: usize,
+    /// Sequence of the first row.
+    pub sequence: i64,
+    /// Rows in the sensor's wire schema.
+    pub rows: RecordBatch,
+}
+
+/// Why a payload or a sample was not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}: {detail}")]
+pub struct Rejection {
+    /// A short stable name, counted in metrics: `garbage`, `schema`, `unit`, `encoding`, `not_finite`, `too_large`.
+    pub reason: &'static str,
+    /// What is wrong, for people.
+    pub detail: String,
+}
+
+/// Turns a sensor's payload into a message; pure. The wire encodings live in `engine/zenoh`.
+pub type Decode = fn(&crate::Sensor, encoding: &str, payload: &[u8]) -> Result<SourceMessage, Rejection>;

@@ -1,0 +1,143 @@
+//! What a rig is: the sensors of one lab station, as its file declares them.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kind::Kind;
+use crate::quantity::Duration;
+use crate::time::Rate;
+
+/// The sensors of one lab station.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rig {
+    /// First chunk of every key.
+    pub name: String,
+    /// In the order of their names; a sensor is known by its index here.
+    pub sensors: Vec<Sensor>,
+}
+
+/// One device.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sensor {
+    /// Name in the rig file.
+    pub name: String,
+    /// What it measures.
+    pub kind: Kind,
+    /// zenoh key that it publishes on.
+    pub key: String,
+    /// Samples a second; none for events, notes and truth.
+    pub rate: Option<Rate>,
+    /// Body segment it sits on.
+    pub segment: Option<String>,
+    /// `left` or `right`.
+    pub side: Option<String>,
+    /// EMG: channel number to muscle.
+    pub channels: BTreeMap<u32, String>,
+    /// Markers: labels, in the order they are sent.
+    pub labels: Vec<String>,
+    /// IMU: whether it has a magnetometer.
+    pub magnetometer: bool,
+    /// How far behind the newest sample a sample may still come.
+    pub out_of_order_ns: i64,
+}
+
+/// A rig file: the sensors of one lab station.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RigFile {
+    /// Name of the rig, first chunk of every zenoh key. Letters, digits, `-` and `_`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]+$"))]
+    pub rig: String,
+    /// The sensors, by name.
+    pub sensors: BTreeMap<String, SensorFile>,
+}
+
+/// One sensor of a rig file.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SensorFile {
+    /// What it measures.
+    pub kind: Kind,
+    /// zenoh key that it publishes on; by default `<rig>/<kind>/<sensor>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Samples a second, exact: `100 Hz`, `2000/7 Hz`. Due for imu, emg, force and markers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<Rate>,
+    /// Body segment it sits on: `pelvis`, `thorax`, `thigh`, `shank`, `foot`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub segment: Option<String>,
+    /// Side of the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// EMG: channel number to muscle, such as `1: gluteus_medius_left`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub channels: BTreeMap<u32, String>,
+    /// Markers: labels, in the order they are sent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+    /// IMU: whether it has a magnetometer.
+    #[serde(default = "yes", skip_serializing_if = "is_true")]
+    pub magnetometer: bool,
+    /// How far behind the newest sample a sample may still come; later ones are `late`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub out_of_order: Option<Duration>,
+}
+
+/// Side of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Side {
+    /// The subject's left.
+    Left,
+    /// The subject's right.
+    Right,
+}
+
+impl Side {
+    /// As written in files and columns.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+        }
+    }
+}
+
+impl RigFile {
+    /// The rig with every default filled in.
+    pub fn resolve(self) -> Rig {
+        let rig = &self.rig;
+        let sensor = |(name, file): (String, SensorFile)| Sensor {
+            key: file.key.unwrap_or_else(|| format!("{rig}/{}/{name}", file.kind)),
+            name,
+            kind: file.kind,
+            rate: file.rate,
+            segment: file.segment,
+            side: file.side.map(|side| side.name().to_owned()),
+            channels: file.channels,
+            labels: file.labels,
+            magnetometer: file.magnetometer,
+            out_of_order_ns: file.out_of_order.map_or(0, Duration::nanoseconds),
+        };
+        Rig { sensors: self.sensors.into_iter().map(sensor).collect(), name: self.rig }
+    }
+}
+
+impl Rig {
+    /// A sensor's index by name.
+    pub fn sensor(&self, name: &str) -> Option<usize> {
+        self.sensors.binary_search_by(|sensor| sensor.name.as_str().cmp(name)).ok()
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_true(value: &bool) -> bool {
+    *value
+}

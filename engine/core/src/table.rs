@@ -1,0 +1,164 @@
+//! What a table is, and the rows that the worker hands to it.
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Field, SchemaRef};
+
+use crate::schema::{FieldExt, StreamSchema, column, float, text};
+
+/// A table of the store, without the columns that the store adds to all: `time`, `rig`, `session`, `run_id`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableSpec {
+    /// Name in SQL.
+    pub name: String,
+    /// The column that tells the streams of one table apart (`sensor`, or `step` for alerts), added by the store.
+    pub key: Option<String>,
+    /// Columns of the rows, `time_ns` first; the union where several streams share a table.
+    pub columns: SchemaRef,
+    /// Whether rows come at a sensor's rate, so that the table is partitioned by month.
+    pub high_rate: bool,
+}
+
+/// Rows for one table.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TableChunk {
+    /// Table name.
+    pub table: String,
+    /// Value of the key column.
+    pub key: Option<String>,
+    /// Session that the rows belong to.
+    pub session: String,
+    /// Rows; a column of the table that is absent here is null.
+    pub rows: RecordBatch,
+    /// Position of the last message that caused them (contract 4).
+    pub position: i64,
+}
+
+/// Tables that are there whatever the rig and the pipeline are.
+pub mod system {
+    use super::*;
+
+    /// Sessions: written at their start, and again, with `end_ns`, at their end. `<table>_latest` is the current state.
+    pub const SESSIONS: &str = "sessions";
+    /// Trials.
+    pub const TRIALS: &str = "trials";
+    /// Marks, and the events of a recording.
+    pub const EVENTS: &str = "events";
+    /// Alerts, of every alert step.
+    pub const ALERTS: &str = "alerts";
+    /// Samples that never came.
+    pub const LOSSES: &str = "losses";
+    /// Samples behind the watermark.
+    pub const LATE: &str = "late";
+    /// Payloads and samples that can't be used.
+    pub const REJECTED: &str = "rejected";
+    /// A person's words.
+    pub const NOTES: &str = "notes";
+    /// What made the rows: one row a run.
+    pub const LINEAGE: &str = "lineage";
+
+    /// Rows of `sessions`.
+    pub fn sessions() -> StreamSchema {
+        let fields = vec![
+            text("state").required(),
+            text("subject"),
+            text("task"),
+            column("from_ns", DataType::Int64).unit("ns"),
+            column("end_ns", DataType::Int64).unit("ns"),
+        ];
+        StreamSchema::new(fields, &["state"], None)
+    }
+
+    /// Rows of `trials`.
+    pub fn trials() -> StreamSchema {
+        StreamSchema::new(vec![text("trial").required()], &["trial"], None)
+    }
+
+    /// Rows of `events`: a mark has side `none`.
+    pub fn events() -> StreamSchema {
+        StreamSchema::new(vec![text("event").required(), text("side").required(), text("label"), text("source")], &["event", "side"], None)
+    }
+
+    /// Rows that an alert step emits: one when it starts firing, one when it clears.
+    pub fn alert() -> StreamSchema {
+        let fields = vec![
+            text("state").required(),
+            text("severity").required(),
+            text("message").required(),
+            column("since_ns", DataType::Int64).unit("ns").required(),
+        ];
+        StreamSchema::new(fields, &["state"], None)
+    }
+
+    /// Rows of `alerts`: an alert's rows with their id and the stream that the step read.
+    pub fn alerts() -> StreamSchema {
+        let mut fields: Vec<Field> = vec![text("id").required(), text("stream").required()];
+        fields.extend(alert().columns.fields().iter().skip(1).map(|field| field.as_ref().clone()));
+        StreamSchema::new(fields, &["stream", "state"], None)
+    }
+
+    /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all.
+    pub fn losses() -> StreamSchema {
+        let fields = vec![
+            text("stream").required(),
+            column("sequence", DataType::Int64),
+            column("count", DataType::Int64).required(),
+            text("reason").required(),
+        ];
+        StreamSchema::new(fields, &["stream", "sequence"], None)
+    }
+
+    /// Rows of `late`: the sample as JSON, and how far behind it was.
+    pub fn late() -> StreamSchema {
+        let fields = vec![
+            text("stream").required(),
+            column("sequence", DataType::Int64).required(),
+            float("behind_ms", "ms").required(),
+            text("sample").required(),
+        ];
+        StreamSchema::new(fields, &["stream", "sequence"], None)
+    }
+
+    /// Rows of `rejected`: the payload's bytes, or the sample as JSON; `sequence` is null for an unreadable payload.
+    pub fn rejected() -> StreamSchema {
+        let fields = vec![
+            text("stream").required(),
+            column("sequence", DataType::Int64),
+            text("reason").required(),
+            text("detail").required(),
+            column("payload", DataType::Binary),
+        ];
+        StreamSchema::new(fields, &["stream", "sequence"], None)
+    }
+
+    /// Rows of `notes`.
+    pub fn notes() -> StreamSchema {
+        StreamSchema::new(vec![text("author").required(), text("text").required()], &["author"], None)
+    }
+
+    /// Rows of `lineage`: the texts and versions behind a `run_id`.
+    pub fn lineage() -> StreamSchema {
+        let names = ["pipeline", "pipeline_text", "rig_text", "operators", "build", "target"];
+        StreamSchema::new(names.map(|name| text(name).required()).to_vec(), &[], None)
+    }
+
+    /// Every system table.
+    pub fn tables() -> Vec<TableSpec> {
+        let keyed = |name: &str, key: Option<&str>, schema: StreamSchema| TableSpec {
+            name: name.to_owned(),
+            key: key.map(str::to_owned),
+            columns: schema.columns,
+            high_rate: false,
+        };
+        vec![
+            keyed(SESSIONS, None, sessions()),
+            keyed(TRIALS, None, trials()),
+            keyed(EVENTS, None, events()),
+            keyed(ALERTS, Some("step"), alerts()),
+            keyed(LOSSES, None, losses()),
+            keyed(LATE, None, late()),
+            keyed(REJECTED, None, rejected()),
+            keyed(NOTES, None, notes()),
+            keyed(LINEAGE, None, lineage()),
+        ]
+    }
+}

@@ -1,0 +1,49 @@
+//! What a checked rig and pipeline become: sources and steps in topological order, each with its schema and its table.
+
+use proprio_core::{Planned, Rig, StreamSchema, TableSpec};
+
+/// A plan that the worker runs. Streams are numbered: first the rig's sensors by index, then the steps in order.
+#[derive(Debug)]
+pub struct Plan {
+    /// The rig.
+    pub rig: Rig,
+    /// The pipeline's name.
+    pub pipeline: String,
+    /// Schema of each sensor's stream, by the sensor's index.
+    pub sources: Vec<StreamSchema>,
+    /// Steps in topological order: a step reads streams with lower numbers only.
+    pub steps: Vec<PlannedStep>,
+    /// Every table the plan writes to, system tables included.
+    pub tables: Vec<TableSpec>,
+    /// The text of the rig file.
+    pub rig_text: String,
+    /// The text of the pipeline file.
+    pub pipeline_text: String,
+}
+
+/// One operator over one set of streams.
+#[derive(Debug)]
+pub struct PlannedStep {
+    /// The step's id in the file.
+    pub id: String,
+    /// The operator's name.
+    pub op: &'static str,
+    /// `<id>`, or `<id>/<key>` where the step was planned once per matching stream.
+    pub stream: String,
+    /// The matched stream's part after the slash: value of the table's key column.
+    pub key: Option<String>,
+    /// Numbers of the streams it reads, one per port.
+    pub inputs: Vec<usize>,
+    /// The operator and its output.
+    pub planned: Planned,
+    /// Table that its rows land in; none where the pipeline leaves it out.
+    pub table: Option<String>,
+}
+
+impl Plan {
+    /// Schema of a stream by its number.
+    pub fn schema(&self, stream: usize) -> &StreamSchema {
+        let sources = self.sources.len();
+        if stream < sources { &self.sources[stream] } else { &self.steps[stream - sources].planned.output }
+    }
+}

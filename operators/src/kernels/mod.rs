@@ -1,0 +1,1 @@
+//! Pure functions over slices, shared by operators and SQL functions.
