@@ -9,6 +9,9 @@ use crate::kind::Kind;
 use crate::quantity::Duration;
 use crate::time::Rate;
 
+/// What a message of a kind without a rate may take from its instant to its arrival before it counts as late.
+const UNSAMPLED_OUT_OF_ORDER_NS: i64 = 200_000_000;
+
 /// The sensors of one lab station.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rig {
@@ -81,7 +84,8 @@ pub struct SensorFile {
     /// IMU: whether it has a magnetometer.
     #[serde(default = "yes", skip_serializing_if = "is_true")]
     pub magnetometer: bool,
-    /// How far behind the newest sample a sample may still come; later ones are `late`.
+    /// How far behind the newest sample a sample may still come; later ones are `late`. By default 0 s for sampled kinds,
+    /// and 200 ms behind the arrival clock for kinds without a rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub out_of_order: Option<Duration>,
 }
@@ -120,7 +124,9 @@ impl RigFile {
             channels: file.channels,
             labels: file.labels,
             magnetometer: file.magnetometer,
-            out_of_order_ns: file.out_of_order.map_or(0, Duration::nanoseconds),
+            out_of_order_ns: file
+                .out_of_order
+                .map_or(if file.kind.is_sampled() { 0 } else { UNSAMPLED_OUT_OF_ORDER_NS }, Duration::nanoseconds),
         };
         Rig { sensors: self.sensors.into_iter().map(sensor).collect(), name: self.rig }
     }

@@ -152,12 +152,12 @@ pub mod system {
         vec![
             keyed(SESSIONS, None, sessions()),
             keyed(TRIALS, None, trials()),
-            keyed(EVENTS, None, events()),
+            keyed(EVENTS, Some("sensor"), events()),
             keyed(ALERTS, Some("step"), alerts()),
             keyed(LOSSES, None, losses()),
             keyed(LATE, None, late()),
             keyed(REJECTED, None, rejected()),
-            keyed(NOTES, None, notes()),
+            keyed(NOTES, Some("sensor"), notes()),
             keyed(LINEAGE, None, lineage()),
         ]
     }
