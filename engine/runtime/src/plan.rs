@@ -9,6 +9,8 @@ pub struct Plan {
     pub rig: Rig,
     /// The pipeline's name.
     pub pipeline: String,
+    /// Name of each sensor's stream, by the sensor's index.
+    pub source_names: Vec<String>,
     /// Schema of each sensor's stream, by the sensor's index.
     pub sources: Vec<StreamSchema>,
     /// Steps in topological order: a step reads streams with lower numbers only.
@@ -45,5 +47,11 @@ impl Plan {
     pub fn schema(&self, stream: usize) -> &StreamSchema {
         let sources = self.sources.len();
         if stream < sources { &self.sources[stream] } else { &self.steps[stream - sources].planned.output }
+    }
+
+    /// Name of a stream by its number.
+    pub fn stream_name(&self, stream: usize) -> &str {
+        let sources = self.sources.len();
+        if stream < sources { &self.source_names[stream] } else { &self.steps[stream - sources].stream }
     }
 }

@@ -1,0 +1,327 @@
+//! The worker: a pure fold over recorded messages that runs a plan's operators in order. It reads no clock and waits
+//! for nothing; live, replay and recovery give it the same messages and get the same rows.
+
+mod judge;
+mod side;
+mod source;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
+use proprio_core::recorded::{Decode, Sequence};
+use proprio_core::table::system;
+use proprio_core::{Decision, Event, Output, Recorded, TableChunk, TimeNs, rows};
+
+use crate::plan::Plan;
+use side::Side;
+pub use source::SourceCounts;
+use source::{Activity, Source};
+use steps::RunningStep;
+
+/// Rows that may wait for a slow source, per rig; beyond it the lowest source counts as idle until its next row.
+const WAITING_BYTES_MAX: usize = 64 << 20;
+
+/// One rig's plan at work.
+pub struct Worker {
+    plan: Arc<Plan>,
+    decode: Decode,
+    run_id: String,
+    sources: Vec<Source>,
+    steps: Vec<RunningStep>,
+    /// Per stream: the (step, port) pairs that read it.
+    readers: Vec<Vec<(usize, usize)>>,
+    /// Per stream: no row at or before this will come again.
+    watermarks: Vec<TimeNs>,
+    session: Option<Session>,
+    side: Side,
+    chunks: Vec<TableChunk>,
+    unpassed_bytes: usize,
+    position: i64,
+}
+
+/// The open session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Identifier.
+    pub id: String,
+    /// Pseudonym.
+    pub subject: Option<String>,
+    /// What is being done.
+    pub task: Option<String>,
+    /// Where every watermark began.
+    pub from_ns: TimeNs,
+}
+
+/// How a step is, for people and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepStatus {
+    /// Stream that it emits.
+    pub stream: String,
+    /// Rows that wait at its ports.
+    pub waiting_rows: usize,
+    /// Watermark of its inputs.
+    pub watermark_ns: TimeNs,
+}
+
+impl Worker {
+    /// A worker before its first session.
+    pub fn new(plan: Arc<Plan>, decode: Decode, run_id: String) -> Self {
+        let sources: Vec<_> =
+            plan.rig.sensors.iter().zip(&plan.sources).map(|(sensor, schema)| Source::new(sensor, schema.clone())).collect();
+        let schemas = |inputs: &[usize]| inputs.iter().map(|input| plan.schema(*input).clone()).collect::<Vec<_>>();
+        let steps = plan.steps.iter().map(|step| RunningStep::new(&*step.planned.step, schemas(&step.inputs).into_iter())).collect();
+        let streams = sources.len() + plan.steps.len();
+        let mut readers = vec![Vec::new(); streams];
+        for (step, planned) in plan.steps.iter().enumerate() {
+            for (port, input) in planned.inputs.iter().enumerate() {
+                readers[*input].push((step, port));
+            }
+        }
+        Self {
+            decode,
+            run_id,
+            sources,
+            steps,
+            readers,
+            watermarks: vec![i64::MIN; streams],
+            session: None,
+            side: Side::default(),
+            chunks: Vec::new(),
+            unpassed_bytes: 0,
+            position: -1,
+            plan,
+        }
+    }
+
+    /// Takes a chunk of messages, in recording order, and returns the rows it gave. Where a chunk begins and ends
+    /// changes nothing but the positions that rows carry.
+    pub fn advance(&mut self, messages: &[Recorded]) -> Vec<TableChunk> {
+        for message in messages {
+            self.position = message.position;
+            match &message.event {
+                Event::Payload { sensor, encoding, payload } => self.payload(*sensor, encoding, payload, message.log_time_ns),
+                Event::Decision(decision) => self.decision(decision, message.log_time_ns),
+            }
+            self.bound_waiting();
+        }
+        self.run();
+        std::mem::take(&mut self.chunks)
+    }
+
+    /// The open session.
+    pub fn session(&self) -> Option<&Session> {
+        self.session.as_ref()
+    }
+
+    /// Position of the newest message taken; −1 before the first.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Per sensor: how far it has counted. Once the position is durable, all up to `last` may be acknowledged.
+    pub fn sequences(&self) -> Vec<Option<Sequence>> {
+        self.sources.iter().map(Source::sequence).collect()
+    }
+
+    /// Per sensor: its counts and its watermark.
+    pub fn sources(&self) -> impl Iterator<Item = (SourceCounts, TimeNs)> {
+        self.sources.iter().map(|source| (source.counts, source.watermark))
+    }
+
+    /// Per step: what waits, and up to where it has come.
+    pub fn steps(&self) -> impl Iterator<Item = StepStatus> {
+        self.plan.steps.iter().zip(&self.steps).map(|(planned, step)| StepStatus {
+            stream: planned.stream.clone(),
+            waiting_rows: step.waiting_rows(),
+            watermark_ns: step.watermark,
+        })
+    }
+
+    fn payload(&mut self, sensor: usize, encoding: &str, payload: &[u8], log_time_ns: TimeNs) {
+        self.rejoin(sensor);
+        let source = &mut self.sources[sensor];
+        source.counts.bytes += payload.len() as u64;
+        let before = source.unpassed.len();
+        match (self.decode)(&self.plan.rig.sensors[sensor], encoding, payload) {
+            Ok(message) => source.take(message, log_time_ns, &mut self.side),
+            Err(rejection) => {
+                source.counts.rejected += 1;
+                self.side.reject_payload(&source.stream, log_time_ns, rejection.reason, rejection.detail, payload);
+            }
+        }
+        self.unpassed_bytes += source.unpassed.iter().skip(before).map(|(_, bytes)| bytes).sum::<usize>();
+    }
+
+    fn decision(&mut self, decision: &Decision, log_time_ns: TimeNs) {
+        match decision {
+            Decision::SessionStart { session, subject, task, from_ns, sequences } => {
+                self.end_session(log_time_ns);
+                let session = Session { id: session.clone(), subject: subject.clone(), task: task.clone(), from_ns: *from_ns };
+                for (source, sensor) in self.sources.iter_mut().zip(&self.plan.rig.sensors) {
+                    source.begin(*from_ns, sequences.get(&sensor.name).copied());
+                }
+                for (step, planned) in self.steps.iter_mut().zip(&self.plan.steps) {
+                    step.begin(&*planned.planned.step, *from_ns);
+                }
+                self.watermarks.fill(*from_ns);
+                self.unpassed_bytes = 0;
+                self.side.session(log_time_ns, &session, None);
+                self.session = Some(session);
+            }
+            Decision::SessionStop => self.end_session(log_time_ns),
+            Decision::Trial { name } => self.side.trial(log_time_ns, name),
+            Decision::Mark { time_ns, label } => self.side.mark(*time_ns, label),
+            Decision::Note { time_ns, author, text } => self.side.note(*time_ns, author, text),
+            Decision::Idle { sensor } => {
+                if self.sources[*sensor].activity == Activity::Active {
+                    self.sources[*sensor].activity = Activity::Idle;
+                }
+            }
+            Decision::Back { sensor } => self.rejoin(*sensor),
+            Decision::Heartbeat { sensor } => self.sources[*sensor].heard(log_time_ns),
+            Decision::Overflow { sensor, messages, .. } => self.sources[*sensor].counts.overflowed += messages,
+        }
+    }
+
+    /// An idle source's watermark is what the others have come to by now; from here on it counts again.
+    fn rejoin(&mut self, sensor: usize) {
+        if self.sources[sensor].activity == Activity::Idle {
+            self.sources[sensor].watermark = self.watermark_of(sensor);
+            self.sources[sensor].activity = Activity::Active;
+        }
+    }
+
+    /// A source's watermark; an idle one's follows the lowest of the active ones.
+    fn watermark_of(&self, sensor: usize) -> TimeNs {
+        let source = &self.sources[sensor];
+        let lowest = || self.sources.iter().filter(|source| source.activity == Activity::Active).map(|source| source.watermark).min();
+        match source.activity {
+            Activity::Idle => source.watermark.max(lowest().unwrap_or(i64::MIN)),
+            Activity::Active | Activity::Ended => source.watermark,
+        }
+    }
+
+    /// Keeps the rows that wait for a slow source under the bound: beyond it the lowest one counts as idle.
+    fn bound_waiting(&mut self) {
+        loop {
+            let active = self.sources.iter().filter(|source| source.activity == Activity::Active);
+            let lowest = active.map(|source| source.watermark).min().unwrap_or(i64::MAX);
+            for source in &mut self.sources {
+                while source.unpassed.front().is_some_and(|(time, _)| *time <= lowest) {
+                    self.unpassed_bytes -= source.unpassed.pop_front().map_or(0, |(_, bytes)| bytes);
+                }
+            }
+            if self.unpassed_bytes <= WAITING_BYTES_MAX {
+                return;
+            }
+            let slow = self.sources.iter_mut().find(|source| source.activity == Activity::Active && source.watermark == lowest);
+            let Some(slow) = slow else { return };
+            slow.activity = Activity::Idle;
+        }
+    }
+
+    /// Moves every row that the watermarks let pass through the plan.
+    fn run(&mut self) {
+        let Some(session) = self.session.as_ref().map(|session| session.id.clone()) else {
+            self.side.take("", self.position, &mut self.chunks);
+            return;
+        };
+        self.side.take(&session, self.position, &mut self.chunks);
+        self.run_sources(&session);
+        for step in 0..self.steps.len() {
+            self.run_step(step, &session, false);
+        }
+    }
+
+    fn run_sources(&mut self, session: &str) {
+        for sensor in 0..self.sources.len() {
+            let watermark = self.watermark_of(sensor);
+            let source = &mut self.sources[sensor];
+            source.watermark = watermark;
+            self.watermarks[sensor] = watermark;
+            if let Some(rows) = source.release(watermark) {
+                self.give(sensor, &rows);
+                let sensor_file = &self.plan.rig.sensors[sensor];
+                self.chunks.push(TableChunk {
+                    table: sensor_file.kind.name().to_owned(),
+                    key: Some(sensor_file.name.clone()),
+                    session: session.to_owned(),
+                    rows,
+                    position: self.position,
+                });
+            }
+        }
+    }
+
+    fn run_step(&mut self, step: usize, session: &str, flush: bool) {
+        let plan = self.plan.clone();
+        let planned = &plan.steps[step];
+        let watermark = planned.inputs.iter().map(|input| self.watermarks[*input]).min().unwrap_or(i64::MAX);
+        let mut output = Output::default();
+        self.steps[step].advance(&*planned.planned.step, watermark, &mut output);
+        if flush {
+            self.steps[step].flush(&*planned.planned.step, &mut output);
+        }
+        let stream = self.sources.len() + step;
+        self.watermarks[stream] = self.steps[step].promised;
+        for rows in output.take() {
+            self.give(stream, &rows);
+            let (rows, key) = if planned.planned.is_alert {
+                let input = plan.stream_name(planned.inputs[0]);
+                (self.alert_rows(&planned.id, input, session, &rows), Some(planned.id.clone()))
+            } else {
+                (rows, planned.key.clone())
+            };
+            if let Some(table) = &planned.table {
+                self.chunks.push(TableChunk { table: table.clone(), key, session: session.to_owned(), rows, position: self.position });
+            }
+        }
+    }
+
+    fn give(&mut self, stream: usize, rows: &RecordBatch) {
+        for (step, port) in &self.readers[stream] {
+            self.steps[*step].give(*port, rows.clone());
+        }
+    }
+
+    /// A session's end: what waits is delivered, operators flush in order, and what each emits reaches the next.
+    fn end_session(&mut self, log_time_ns: TimeNs) {
+        self.run();
+        let Some(session) = self.session.take() else { return };
+        for source in &mut self.sources {
+            (source.activity, source.watermark) = (Activity::Ended, i64::MAX);
+        }
+        self.run_sources(&session.id);
+        for step in 0..self.steps.len() {
+            self.run_step(step, &session.id, true);
+        }
+        self.side.session(log_time_ns, &session, Some(log_time_ns));
+        self.side.take(&session.id, self.position, &mut self.chunks);
+    }
+
+    /// An alert step's rows with their identity: id = hash(run, session, step, stream, state, time) (contract 9).
+    fn alert_rows(&self, step: &str, stream: &str, session: &str, rows: &RecordBatch) -> RecordBatch {
+        let states = rows::strings(rows, 1);
+        let ids = rows::times(rows).iter().enumerate().map(|(row, time)| {
+            let identity = [&self.run_id, session, step, stream, states.value(row), &time.to_string()].join("\n");
+            let mut id = String::new();
+            write!(id, "{:016x}", twox_hash::XxHash3_64::oneshot(identity.as_bytes())).expect("a string takes text");
+            id
+        });
+        let ids: ArrayRef = Arc::new(StringArray::from_iter_values(ids));
+        let streams: ArrayRef = Arc::new(StringArray::from(vec![stream; rows.num_rows()]));
+        let mut columns = vec![rows.column(0).clone(), ids, streams];
+        columns.extend(rows.columns()[1..].iter().cloned());
+        rows::batch(&system::alerts(), columns)
+    }
+}
+
+impl std::fmt::Debug for Worker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Worker").field("session", &self.session).field("position", &self.position).finish_non_exhaustive()
+    }
+}

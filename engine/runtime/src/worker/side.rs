@@ -1,0 +1,179 @@
+//! Rows of the tables that are always there, gathered while messages are judged.
+
+use std::sync::Arc;
+
+use arrow_array::builder::BinaryBuilder;
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use proprio_core::table::system;
+use proprio_core::{StreamSchema, TableChunk, TimeNs, rows};
+
+use super::judge::{Fate, row_as_json};
+
+/// A payload that is kept in `rejected` is cut to this length.
+const REJECTED_PAYLOAD_MAX: usize = 4096;
+
+/// Side rows since they were last taken, in recording order.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    losses: Vec<Loss>,
+    late: Vec<LateSample>,
+    rejected: Vec<Rejected>,
+    others: Vec<(&'static str, RecordBatch)>,
+}
+
+#[derive(Debug)]
+struct Loss {
+    time_ns: TimeNs,
+    stream: String,
+    sequence: i64,
+    count: i64,
+    reason: &'static str,
+}
+
+#[derive(Debug)]
+struct LateSample {
+    time_ns: TimeNs,
+    stream: String,
+    sequence: i64,
+    behind_ms: f64,
+    sample: String,
+}
+
+#[derive(Debug)]
+struct Rejected {
+    time_ns: TimeNs,
+    stream: String,
+    sequence: Option<i64>,
+    reason: String,
+    detail: String,
+    payload: Option<Vec<u8>>,
+}
+
+impl Side {
+    pub(super) fn loss(&mut self, stream: &str, time_ns: TimeNs, sequence: i64, count: i64, reason: &'static str) {
+        self.losses.push(Loss { time_ns, stream: stream.to_owned(), sequence, count, reason });
+    }
+
+    pub(super) fn late(&mut self, stream: &str, samples: &RecordBatch, row: usize, sequence: i64, watermark: TimeNs) {
+        let time_ns = rows::times(samples)[row];
+        let behind_ms = watermark.saturating_sub(time_ns) as f64 / 1e6;
+        self.late.push(LateSample { time_ns, stream: stream.to_owned(), sequence, behind_ms, sample: row_as_json(samples, row) });
+    }
+
+    pub(super) fn reject_sample(&mut self, stream: &str, samples: &RecordBatch, row: usize, sequence: i64, fate: Fate) {
+        let (reason, detail) = fate.reason();
+        self.rejected.push(Rejected {
+            time_ns: rows::times(samples)[row],
+            stream: stream.to_owned(),
+            sequence: Some(sequence),
+            reason: reason.to_owned(),
+            detail: detail.to_owned(),
+            payload: Some(row_as_json(samples, row).into_bytes()),
+        });
+    }
+
+    pub(super) fn reject_payload(&mut self, stream: &str, log_time_ns: TimeNs, reason: &str, detail: String, payload: &[u8]) {
+        let payload = Some(payload[..payload.len().min(REJECTED_PAYLOAD_MAX)].to_vec());
+        self.rejected.push(Rejected {
+            time_ns: log_time_ns,
+            stream: stream.to_owned(),
+            sequence: None,
+            reason: reason.to_owned(),
+            detail,
+            payload,
+        });
+    }
+
+    pub(super) fn mark(&mut self, time_ns: TimeNs, label: &str) {
+        let columns = vec![int(vec![time_ns]), text(vec!["mark"]), text(vec!["none"]), text(vec![label]), text(vec!["mark"])];
+        self.others.push((system::EVENTS, rows::batch(&system::events(), columns)));
+    }
+
+    pub(super) fn note(&mut self, time_ns: TimeNs, author: &str, words: &str) {
+        let columns = vec![int(vec![time_ns]), text(vec![author]), text(vec![words])];
+        self.others.push((system::NOTES, rows::batch(&system::notes(), columns)));
+    }
+
+    pub(super) fn trial(&mut self, time_ns: TimeNs, name: &str) {
+        self.others.push((system::TRIALS, rows::batch(&system::trials(), vec![int(vec![time_ns]), text(vec![name])])));
+    }
+
+    pub(super) fn session(&mut self, time_ns: TimeNs, session: &super::Session, end_ns: Option<TimeNs>) {
+        let state = if end_ns.is_some() { "ended" } else { "started" };
+        let optional = |value: &Option<String>| Arc::new(StringArray::from(vec![value.clone()])) as ArrayRef;
+        let columns = vec![
+            int(vec![time_ns]),
+            text(vec![state]),
+            optional(&session.subject),
+            optional(&session.task),
+            int(vec![session.from_ns]),
+            Arc::new(Int64Array::from(vec![end_ns])),
+        ];
+        self.others.push((system::SESSIONS, rows::batch(&system::sessions(), columns)));
+    }
+
+    /// All rows as table chunks of `session`, caused by `position`.
+    pub(super) fn take(&mut self, session: &str, position: i64, out: &mut Vec<TableChunk>) {
+        let mut put = |table: &str, rows: RecordBatch| {
+            out.push(TableChunk { table: table.to_owned(), key: None, session: session.to_owned(), rows, position });
+        };
+        if !self.losses.is_empty() {
+            put(system::LOSSES, losses(&std::mem::take(&mut self.losses), &system::losses()));
+        }
+        if !self.late.is_empty() {
+            put(system::LATE, late(&std::mem::take(&mut self.late), &system::late()));
+        }
+        if !self.rejected.is_empty() {
+            put(system::REJECTED, rejected(&std::mem::take(&mut self.rejected), &system::rejected()));
+        }
+        for (table, rows) in self.others.drain(..) {
+            put(table, rows);
+        }
+    }
+}
+
+fn losses(items: &[Loss], schema: &StreamSchema) -> RecordBatch {
+    let columns = vec![
+        int(items.iter().map(|item| item.time_ns).collect()),
+        text(items.iter().map(|item| item.stream.as_str()).collect()),
+        int(items.iter().map(|item| item.sequence).collect()),
+        int(items.iter().map(|item| item.count).collect()),
+        text(items.iter().map(|item| item.reason).collect()),
+    ];
+    rows::batch(schema, columns)
+}
+
+fn late(items: &[LateSample], schema: &StreamSchema) -> RecordBatch {
+    let columns = vec![
+        int(items.iter().map(|item| item.time_ns).collect()),
+        text(items.iter().map(|item| item.stream.as_str()).collect()),
+        int(items.iter().map(|item| item.sequence).collect()),
+        Arc::new(Float64Array::from_iter_values(items.iter().map(|item| item.behind_ms))),
+        text(items.iter().map(|item| item.sample.as_str()).collect()),
+    ];
+    rows::batch(schema, columns)
+}
+
+fn rejected(items: &[Rejected], schema: &StreamSchema) -> RecordBatch {
+    let mut payloads = BinaryBuilder::new();
+    for item in items {
+        payloads.append_option(item.payload.as_deref());
+    }
+    let columns = vec![
+        int(items.iter().map(|item| item.time_ns).collect()),
+        text(items.iter().map(|item| item.stream.as_str()).collect()),
+        Arc::new(items.iter().map(|item| item.sequence).collect::<Int64Array>()),
+        text(items.iter().map(|item| item.reason.as_str()).collect()),
+        text(items.iter().map(|item| item.detail.as_str()).collect()),
+        Arc::new(payloads.finish()),
+    ];
+    rows::batch(schema, columns)
+}
+
+fn int(values: Vec<i64>) -> ArrayRef {
+    Arc::new(Int64Array::from(values))
+}
+
+fn text(values: Vec<&str>) -> ArrayRef {
+    Arc::new(StringArray::from(values))
+}

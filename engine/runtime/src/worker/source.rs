@@ -1,0 +1,293 @@
+//! How a sensor's messages become rows of its stream: sequences, gaps, duplicates, lateness and the source's watermark.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use proprio_core::recorded::Sequence;
+use proprio_core::{Samples, Sensor, SourceMessage, StreamSchema, TimeNs, rows};
+
+use super::judge::{Fate, finite_rows, sort_rows};
+use super::side::Side;
+
+/// Ranges of lost samples that are remembered, so that one which comes after all is taken back.
+const MISSING_RANGES_MAX: usize = 4096;
+/// Times outside 1970 to 2100 are no times of a lab.
+const TIME_RANGE_NS: std::ops::Range<i64> = 0..4_102_444_800_000_000_000;
+
+/// What a source is doing, as the worker knows it from the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Activity {
+    /// Sends, or may: others wait for it.
+    Active,
+    /// Has gone quiet: its watermark follows the lowest active one.
+    Idle,
+    /// Has sent its last sample.
+    Ended,
+}
+
+/// Counts of one sensor since the worker began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SourceCounts {
+    /// Samples that reached the stream.
+    pub rows: u64,
+    /// Samples lost, net of those that came after all.
+    pub lost: i64,
+    /// Samples behind the watermark.
+    pub late: u64,
+    /// Samples and payloads that can't be used, duplicates left out.
+    pub rejected: u64,
+    /// Samples that came twice.
+    pub duplicates: u64,
+    /// Messages that the ingress had to drop.
+    pub overflowed: u64,
+    /// Bytes of payload.
+    pub bytes: u64,
+}
+
+/// One sensor's side of the worker.
+#[derive(Debug)]
+pub(super) struct Source {
+    pub(super) stream: String,
+    pub(super) schema: StreamSchema,
+    pub(super) activity: Activity,
+    pub(super) counts: SourceCounts,
+    pub(super) watermark: TimeNs,
+    rated: bool,
+    paced: bool,
+    out_of_order_ns: i64,
+    boot: Option<i64>,
+    next: i64,
+    missing: BTreeMap<i64, i64>,
+    newest: TimeNs,
+    waiting: Vec<RecordBatch>,
+    /// Last time and bytes of accepted messages, for the bound on rows that wait for other sources.
+    pub(super) unpassed: VecDeque<(TimeNs, usize)>,
+}
+
+impl Source {
+    pub(super) fn new(sensor: &Sensor, schema: StreamSchema) -> Self {
+        Self {
+            stream: sensor.stream(),
+            rated: schema.rate.is_some(),
+            schema,
+            activity: Activity::Active,
+            counts: SourceCounts::default(),
+            watermark: i64::MIN,
+            paced: true,
+            out_of_order_ns: sensor.out_of_order_ns,
+            boot: None,
+            next: 0,
+            missing: BTreeMap::new(),
+            newest: i64::MIN,
+            waiting: Vec::new(),
+            unpassed: VecDeque::new(),
+        }
+    }
+
+    /// A session's start: every watermark begins at `from_ns`, counting goes on where it stood.
+    pub(super) fn begin(&mut self, from_ns: TimeNs, sequence: Option<Sequence>) {
+        self.activity = Activity::Active;
+        self.watermark = from_ns;
+        self.newest = from_ns;
+        self.missing.clear();
+        self.waiting.clear();
+        self.unpassed.clear();
+        if let Some(Sequence { boot, last }) = sequence {
+            (self.boot, self.next) = (Some(boot), last + 1);
+        }
+    }
+
+    /// How far the sensor has counted, and with it what may be acknowledged: all before `next` is stored or known as
+    /// rejected, late or lost.
+    pub(super) fn sequence(&self) -> Option<Sequence> {
+        self.boot.map(|boot| Sequence { boot, last: self.next - 1 })
+    }
+
+    /// Takes a decoded message that was recorded at `log_time_ns`.
+    pub(super) fn take(&mut self, message: SourceMessage, log_time_ns: TimeNs, side: &mut Side) {
+        match message {
+            SourceMessage::Open { boot, paced } => {
+                self.paced = paced;
+                if self.boot != Some(boot) {
+                    self.reboot(boot, 0);
+                }
+            }
+            SourceMessage::Progress { time_ns } if !self.rated => self.watermark = self.watermark.max(time_ns),
+            SourceMessage::Progress { .. } => {}
+            SourceMessage::End { boot, last_sequence } => {
+                if self.boot == Some(boot) {
+                    self.count_gap(last_sequence + 1, self.watermark, side);
+                }
+                self.activity = Activity::Ended;
+                self.watermark = i64::MAX;
+            }
+            SourceMessage::Samples(samples) => self.samples(&samples, side),
+        }
+        self.heard(log_time_ns);
+    }
+
+    /// A message came or a heartbeat was recorded: a paced source without a rate has seen all up to then.
+    pub(super) fn heard(&mut self, log_time_ns: TimeNs) {
+        if !self.rated && self.paced && self.activity != Activity::Ended {
+            self.watermark = self.watermark.max(log_time_ns.saturating_sub(self.out_of_order_ns));
+        }
+    }
+
+    /// Rows at or before `watermark`, in (time, keys) order.
+    pub(super) fn release(&mut self, watermark: TimeNs) -> Option<RecordBatch> {
+        if self.waiting.is_empty() {
+            return None;
+        }
+        let all = arrow_select::concat::concat_batches(&self.schema.columns, &self.waiting).expect("rows of one stream share its schema");
+        self.waiting.clear();
+        if self.is_ordered() {
+            return Some(all);
+        }
+        let (released, kept) = rows::split_at_watermark(&sort_rows(&all, &self.schema.keys), watermark);
+        if kept.num_rows() > 0 {
+            self.waiting.push(kept);
+        }
+        (released.num_rows() > 0).then_some(released)
+    }
+
+    /// Whether rows come in time order, so that the newest one is the watermark and none has to wait for another.
+    fn is_ordered(&self) -> bool {
+        self.rated && self.out_of_order_ns == 0
+    }
+
+    fn reboot(&mut self, boot: i64, next: i64) {
+        self.boot = Some(boot);
+        self.next = next;
+        self.missing.clear();
+    }
+
+    fn samples(&mut self, samples: &Samples, side: &mut Side) {
+        if self.boot != Some(samples.boot) {
+            self.reboot(samples.boot, samples.sequence);
+        }
+        let count = samples.rows.num_rows();
+        if count == 0 {
+            return;
+        }
+        let times = rows::times(&samples.rows);
+        self.count_gap(samples.sequence, times[0], side);
+        let fates = self.judge(samples, times, side);
+        self.next = self.next.max(samples.sequence.saturating_add(count as i64));
+        let accepted = fates.iter().filter(|fate| **fate == Fate::Accepted).count();
+        if accepted > 0 {
+            self.accept(samples, &fates, accepted);
+        }
+        for (row, fate) in fates.iter().enumerate() {
+            self.report(samples, row, *fate, side);
+        }
+    }
+
+    /// Counts samples from the next one up to `sequence` as lost.
+    fn count_gap(&mut self, sequence: i64, time_ns: TimeNs, side: &mut Side) {
+        let lost = sequence.saturating_sub(self.next);
+        if lost <= 0 {
+            return;
+        }
+        side.loss(&self.stream, time_ns, self.next, lost, "gap");
+        self.counts.lost += lost;
+        self.missing.insert(self.next, lost);
+        if self.missing.len() > MISSING_RANGES_MAX {
+            self.missing.pop_first();
+        }
+        self.next = sequence;
+    }
+
+    /// Decides, row by row and in recording order, what becomes of each sample.
+    fn judge(&mut self, samples: &Samples, times: &[TimeNs], side: &mut Side) -> Vec<Fate> {
+        let finite = finite_rows(&samples.rows, &self.schema);
+        let mut newest = self.newest;
+        let mut fates = Vec::with_capacity(times.len());
+        for (row, time) in times.iter().enumerate() {
+            let sequence = samples.sequence.saturating_add(row as i64);
+            let fate = if sequence < self.next && !self.came_after_all(sequence, *time, side) {
+                Fate::Duplicate
+            } else if !TIME_RANGE_NS.contains(time) {
+                Fate::BadTime
+            } else if !finite.as_ref().is_none_or(|finite| finite[row]) {
+                Fate::NotFinite
+            } else if *time <= self.watermark || (self.is_ordered() && *time < newest) {
+                Fate::Late
+            } else if self.is_ordered() && *time == newest {
+                Fate::EqualTime
+            } else {
+                newest = newest.max(*time);
+                Fate::Accepted
+            };
+            fates.push(fate);
+        }
+        if !self.is_ordered() {
+            super::judge::refuse_equal_keys(&samples.rows, &self.waiting, &self.schema, &mut fates);
+        }
+        fates
+    }
+
+    /// Takes back the loss of a sample that comes after all; false when it was not missing.
+    fn came_after_all(&mut self, sequence: i64, time_ns: TimeNs, side: &mut Side) -> bool {
+        let Some((&start, &count)) = self.missing.range(..=sequence).next_back() else { return false };
+        if sequence >= start + count {
+            return false;
+        }
+        self.missing.remove(&start);
+        for (start, end) in [(start, sequence), (sequence + 1, start + count)] {
+            if start < end {
+                self.missing.insert(start, end - start);
+            }
+        }
+        side.loss(&self.stream, time_ns, sequence, -1, "came_after_all");
+        self.counts.lost -= 1;
+        true
+    }
+
+    fn accept(&mut self, samples: &Samples, fates: &[Fate], accepted: usize) {
+        let rows = source_rows(samples, &self.schema, fates, accepted);
+        let newest = *rows::times(&rows).iter().max().expect("at least one row was accepted");
+        self.newest = self.newest.max(newest);
+        if self.rated {
+            self.watermark = self.watermark.max(self.newest.saturating_sub(self.out_of_order_ns));
+        }
+        self.counts.rows += accepted as u64;
+        self.unpassed.push_back((newest, accepted * 8 * rows.num_columns()));
+        self.waiting.push(rows);
+    }
+
+    fn report(&mut self, samples: &Samples, row: usize, fate: Fate, side: &mut Side) {
+        let sequence = samples.sequence.saturating_add(row as i64);
+        match fate {
+            Fate::Accepted => {}
+            Fate::Late => {
+                self.counts.late += 1;
+                side.late(&self.stream, &samples.rows, row, sequence, self.watermark);
+            }
+            Fate::Duplicate => {
+                self.counts.duplicates += 1;
+                side.reject_sample(&self.stream, &samples.rows, row, sequence, fate);
+            }
+            Fate::BadTime | Fate::NotFinite | Fate::EqualTime => {
+                self.counts.rejected += 1;
+                side.reject_sample(&self.stream, &samples.rows, row, sequence, fate);
+            }
+        }
+    }
+}
+
+/// The accepted rows of a message in the stream's schema: `time_ns`, `sequence`, `device_time_ns`, the measured columns.
+fn source_rows(samples: &Samples, schema: &StreamSchema, fates: &[Fate], accepted: usize) -> RecordBatch {
+    let sequences: ArrayRef =
+        Arc::new(Int64Array::from_iter_values((0..fates.len() as i64).map(|row| samples.sequence.saturating_add(row))));
+    let times = samples.rows.column(0).clone();
+    let mut columns = vec![times.clone(), sequences, times];
+    columns.extend(samples.rows.columns().iter().skip(1).cloned());
+    if accepted < fates.len() {
+        let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Accepted)).collect();
+        for column in &mut columns {
+            *column = arrow_select::filter::filter(column, &mask).expect("the mask has a bit for each row");
+        }
+    }
+    rows::batch(schema, columns)
+}
