@@ -1,0 +1,88 @@
+//! Do the crates keep to ARCHITECTURE.md: the star, and the homes of heavy dependencies?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Crates of ours that a crate may link beside `proprio-core`; the binary may link all.
+const ALLOWED: &[(&str, &[&str])] = &[("proprio-tables", &["proprio-operators"])];
+
+/// Families of dependencies, and the crates that may name them.
+const HOMES: &[(&str, &[&str])] = &[
+    ("zenoh", &["proprio-zenoh"]),
+    ("datafusion", &["proprio-tables"]),
+    ("deltalake", &["proprio-tables"]),
+    ("mcap", &["proprio-recording"]),
+    ("tokio", &["proprio-zenoh", "proprio-tables", "proprio"]),
+];
+
+#[test]
+fn crates_form_a_star() {
+    for package in packages() {
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == package.name.as_str()).map_or(&[][..], |(_, allowed)| allowed);
+        for dependency in linked(&package).filter(|name| name.starts_with("proprio")) {
+            let is_fine = package.name.as_str() == "proprio" || dependency == "proprio-core" || allowed.contains(&dependency.as_str());
+            assert!(is_fine, "{} links {dependency}, which ARCHITECTURE.md does not allow", package.name);
+        }
+    }
+}
+
+#[test]
+fn heavy_dependencies_have_one_home() {
+    for package in packages() {
+        for dependency in linked(&package) {
+            for (family, homes) in HOMES {
+                let is_of_family = dependency == *family || dependency.starts_with(&format!("{family}-"));
+                assert!(
+                    !is_of_family || homes.contains(&package.name.as_str()),
+                    "{} links {dependency}, whose home is {homes:?}",
+                    package.name
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn architecture_names_every_crate_and_no_other() {
+    let text = std::fs::read_to_string(root().join("ARCHITECTURE.md")).expect("ARCHITECTURE.md is at the root");
+    let rows = text.lines().filter(|line| line.starts_with("| `proprio"));
+    let named: BTreeMap<String, String> = rows
+        .map(|row| {
+            let mut cells = row.split('|').skip(1).map(|cell| cell.trim().trim_matches('`').to_owned());
+            (cells.next().unwrap_or_default(), cells.next().unwrap_or_default())
+        })
+        .collect();
+    let folder = |package: &Package| {
+        let folder = package.manifest_path.parent().expect("a manifest stands in a folder").as_std_path();
+        folder.strip_prefix(root()).expect("crates stand in the repository").display().to_string()
+    };
+    let real: BTreeMap<String, String> = packages().iter().map(|package| (package.name.to_string(), folder(package))).collect();
+    assert_eq!(named, real);
+}
+
+#[test]
+fn only_the_agreed_entries_stand_at_the_top() {
+    let agreed: BTreeSet<&str> =
+        ["Cargo.toml", "Cargo.lock", "engine", "operators", "pipelines", "deploy", "README.md", "ARCHITECTURE.md", "LICENSE", "target"]
+            .into();
+    let entries = std::fs::read_dir(root()).expect("the root can be read");
+    for name in entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()) {
+        assert!(name.starts_with('.') || agreed.contains(name.as_str()), "{name} stands at the top");
+    }
+}
+
+fn packages() -> Vec<Package> {
+    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".to_owned()]).exec();
+    metadata.expect("cargo describes the workspace").workspace_packages().into_iter().cloned().collect()
+}
+
+/// What a package links outside its tests.
+fn linked(package: &Package) -> impl Iterator<Item = String> {
+    package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal).map(|dependency| dependency.name.clone())
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the crate stands in the repository")
+}

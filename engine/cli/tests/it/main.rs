@@ -1,0 +1,3 @@
+//! Whether the whole holds together: the repository's own rules, and the engine end to end through its real parts.
+
+mod architecture;
