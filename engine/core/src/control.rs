@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rig::RigFile;
 use crate::time::TimeNs;
 
 /// What a person or a program asks of a running rig.
@@ -45,6 +46,8 @@ pub enum Request {
         #[serde(default)]
         time_ns: Option<TimeNs>,
     },
+    /// Asks which sensors the rig declares.
+    Rig,
     /// Asks how the rig is.
     Status,
 }
@@ -60,6 +63,8 @@ pub enum Reply {
         /// Position of the recorded decision.
         position: i64,
     },
+    /// The sensors that the rig declares.
+    Rig(RigFile),
     /// How the rig is.
     Status(Status),
     /// It was not done.
