@@ -1,0 +1,93 @@
+//! The commands, one file each, and what they share.
+
+mod check;
+mod connect;
+mod demo;
+mod graph;
+mod operators;
+mod play;
+mod publishing;
+mod run;
+mod schema;
+mod session;
+mod simulate;
+mod sql;
+mod test;
+
+use std::future::Future;
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Streaming fusion of motion and muscle sensors for movement labs.
+///
+/// Exit codes: 0 done, 1 an error, 2 findings in a file or a wrong command line, 3 a test or a demo whose answers are off.
+#[derive(Debug, Parser)]
+#[command(name = "proprio", version = crate::lineage::BUILD)]
+pub struct Cli {
+    /// What is logged, such as `info` or `proprio=debug,zenoh=warn`.
+    #[arg(long, global = true, env = "PROPRIO_LOG", default_value = "proprio=info,warn,zenoh=error", value_name = "FILTER")]
+    log: String,
+    /// How it is logged.
+    #[arg(long, global = true, default_value = "text", value_name = "FORM")]
+    log_format: LogFormat,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Demo(demo::Args),
+    Run(run::Args),
+    Play(play::Args),
+    Simulate(simulate::Args),
+    Sql(sql::Args),
+    Session(session::Args),
+    Check(check::Args),
+    Test(test::Args),
+    Graph(graph::Args),
+    Operators(operators::Args),
+    Schema(schema::Args),
+}
+
+/// Runs a command.
+///
+/// # Errors
+/// What kept it from being done, for people.
+pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    log(&cli)?;
+    match cli.command {
+        Command::Demo(args) => in_runtime(demo::run(args)),
+        Command::Run(args) => in_runtime(run::run(args)),
+        Command::Play(args) => in_runtime(play::run(args)),
+        Command::Simulate(args) => in_runtime(simulate::run(args)),
+        Command::Sql(args) => in_runtime(sql::run(args)),
+        Command::Session(args) => in_runtime(session::run(args)),
+        Command::Check(args) => check::run(args),
+        Command::Test(args) => test::run(args),
+        Command::Graph(args) => graph::run(args),
+        Command::Operators(args) => operators::run(args),
+        Command::Schema(args) => schema::run(args),
+    }
+}
+
+fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")?.block_on(command)
+}
+
+fn log(cli: &Cli) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).with_context(|| format!("`--log {}` is no filter", cli.log))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match cli.log_format {
+        LogFormat::Text => builder.with_target(false).compact().init(),
+        LogFormat::Json => builder.json().init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,82 @@
+//! `proprio run`: a pipeline over a rig's live sensors, until it is told to stop.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use proprio_operators::REGISTRY;
+use proprio_runtime::Loaded;
+
+use super::check::FINDINGS;
+use super::connect::ListenArgs;
+use crate::engine::{Engine, Options};
+
+/// Runs a pipeline over a rig's live sensors: records, computes, keeps tables, answers SQL. Ends on Ctrl-C or SIGTERM.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pipeline file.
+    #[arg(value_name = "PIPELINE")]
+    pipeline: PathBuf,
+    /// Data directory: recording and tables.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    data: PathBuf,
+    /// Serve Prometheus metrics and a health check here.
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
+    metrics: Option<SocketAddr>,
+    /// Bound of the ingress queue in MiB; what comes beyond it is dropped, counted and recorded as such.
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "MIB")]
+    queue: u32,
+    #[command(flatten)]
+    network: ListenArgs,
+}
+
+/// Runs until a signal comes or the disk refuses.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let loaded = match load(&args.pipeline) {
+        Ok(loaded) => loaded,
+        Err(code) => return Ok(code),
+    };
+    let name = loaded.plan.pipeline.clone();
+    let rig = loaded.plan.rig.name.clone();
+    let options =
+        Options { data: args.data.clone(), zenoh: args.network.options(), metrics: args.metrics, queue_bytes: (args.queue as usize) << 20 };
+    let engine = Engine::start(loaded, options).await?;
+    tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());
+    wait_for_end(&engine).await?;
+    tracing::info!("stopping: the session ends and its rows are committed");
+    engine.stop().await?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A pipeline, or the exit code after its findings were printed.
+pub fn load(pipeline: &std::path::Path) -> Result<Loaded, ExitCode> {
+    match proprio_runtime::load(pipeline, REGISTRY) {
+        Ok(loaded) => {
+            loaded.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            Ok(loaded)
+        }
+        Err(findings) => {
+            findings.iter().for_each(|finding| eprintln!("{finding}"));
+            Err(ExitCode::from(FINDINGS))
+        }
+    }
+}
+
+/// Returns when a signal asks for the end, or when the engine has stopped by itself.
+pub async fn wait_for_end(engine: &Engine) -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
+    let stopped = async {
+        while !engine.has_stopped() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => result.context("Ctrl-C can't be heard")?,
+        _ = terminate.recv() => {}
+        () = stopped => {}
+    }
+    Ok(())
+}

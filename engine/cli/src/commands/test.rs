@@ -1,0 +1,173 @@
+//! `proprio test`: does a pipeline give what its file says it must?
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context as _, bail};
+use arrow_array::RecordBatch;
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use proprio_core::{Decision, Event, Packet, Recorded, TableChunk, TimeNs};
+use proprio_files::{OpenOptions, PACKET_NS};
+use proprio_runtime::{Plan, Test, TestInput, Worker};
+use proprio_zenoh::wire;
+
+use super::simulate;
+
+/// Runs the tests in pipeline files: each plays a recording or a simulation through the plan, straight and message by
+/// message, and compares tables with the files that hold what they must hold. Exits with 3 when one differs.
+///
+/// `UPDATE_GOLDENS=1` writes those files anew.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Pipeline files.
+    #[arg(required = true, value_name = "PIPELINE")]
+    files: Vec<std::path::PathBuf>,
+}
+
+/// Exit code of a test or a demo whose answers are off.
+pub const ANSWERS_OFF: u8 = 3;
+
+/// Runs every test of every file.
+pub fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let (mut passed, mut failed) = (0, 0);
+    for file in &args.files {
+        let loaded = match super::run::load(file) {
+            Ok(loaded) => loaded,
+            Err(code) => return Ok(code),
+        };
+        let plan = Arc::new(loaded.plan);
+        for test in &loaded.tests {
+            let name = format!("{} on {}", plan.pipeline, test.input);
+            match run_one(&plan, test).with_context(|| name.clone())? {
+                differences if differences.is_empty() => {
+                    passed += 1;
+                    println!("ok      {name}");
+                }
+                differences => {
+                    failed += 1;
+                    println!("FAILED  {name}");
+                    differences.iter().for_each(|difference| println!("        {difference}"));
+                }
+            }
+        }
+        if loaded.tests.is_empty() {
+            println!("none    {}: the file has no `tests:`", file.display());
+        }
+    }
+    println!("{passed} passed, {failed} failed");
+    Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS_OFF) })
+}
+
+fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
+    let messages = messages(plan, test)?;
+    let tables = tables(plan, &messages, usize::MAX)?;
+    let mut differences = Vec::new();
+    if tables != self::tables(plan, &messages, 1)? {
+        differences.push("message by message it gives other rows than in one go".to_owned());
+    }
+    for (table, path) in &test.expect {
+        let rows = tables.get(table).map_or(&[][..], Vec::as_slice);
+        if std::env::var_os("UPDATE_GOLDENS").is_some() {
+            fs::write(path, csv_text(rows)?).with_context(|| format!("{} can't be written", path.display()))?;
+        }
+        differences.extend(compare(table, rows, path, &test.tolerance)?);
+    }
+    Ok(differences)
+}
+
+/// The input as a recording would hold it.
+fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
+    let (packets, from_ns): (Vec<Packet>, TimeNs) = match &test.input {
+        TestInput::Play { file, start_ns } => {
+            let recording = proprio_files::open(file, &OpenOptions::default())?;
+            (recording.packets(&plan.rig, *start_ns, PACKET_NS)?.collect::<Result<_, _>>()?, start_ns - 1)
+        }
+        TestInput::Simulate(file) => simulate::packets(file, &plan.rig)?,
+    };
+    let start = Decision::SessionStart { session: "test".to_owned(), subject: None, task: None, from_ns, sequences: BTreeMap::new() };
+    let source = |sensor, payload| Event::Payload { sensor, encoding: wire::SOURCE.to_owned(), payload };
+    let mut last = vec![-1; plan.rig.sensors.len()];
+    let mut events = vec![Event::Decision(start)];
+    events.extend((0..last.len()).map(|sensor| source(sensor, wire::source::open(1, false))));
+    for packet in packets {
+        last[packet.sensor] = last[packet.sensor].max(packet.sequence + packet.rows.num_rows() as i64 - 1);
+        let payload = wire::arrow::encode(1, packet.sequence, &packet.rows)?;
+        events.push(Event::Payload { sensor: packet.sensor, encoding: wire::ARROW.to_owned(), payload });
+    }
+    events.extend(last.iter().enumerate().map(|(sensor, last)| source(sensor, wire::source::end(1, *last))));
+    events.push(Event::Decision(Decision::SessionStop));
+    Ok(events.into_iter().zip(0..).map(|(event, position)| Recorded { position, log_time_ns: from_ns + position, event }).collect())
+}
+
+/// Rows by table, as `chunk` messages at a time give them.
+fn tables(plan: &Arc<Plan>, messages: &[Recorded], chunk: usize) -> anyhow::Result<BTreeMap<String, Vec<RecordBatch>>> {
+    let mut worker = Worker::new(plan.clone(), wire::decode, "test".to_owned());
+    let mut by_stream: BTreeMap<(String, Option<String>), Vec<RecordBatch>> = BTreeMap::new();
+    for messages in messages.chunks(chunk.min(messages.len())) {
+        for TableChunk { table, key, rows, .. } in worker.advance(messages) {
+            by_stream.entry((table, key)).or_default().push(rows);
+        }
+    }
+    let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
+    for ((table, _), batches) in by_stream {
+        let schema = batches[0].schema();
+        tables.entry(table).or_default().push(arrow_select::concat::concat_batches(&schema, &batches)?);
+    }
+    Ok(tables)
+}
+
+/// What differs between a table's rows and the file that holds what they must be.
+fn compare(table: &str, rows: &[RecordBatch], path: &Path, tolerance: &BTreeMap<String, f64>) -> anyhow::Result<Vec<String>> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} can't be read", path.display()))?;
+    let (expected, found) = (records(&text)?, records(&csv_text(rows)?)?);
+    let Some((header, expected)) = expected.split_first() else { bail!("{} is empty", path.display()) };
+    let empty = Vec::new();
+    let (found_header, found) = found.split_first().unwrap_or((header, &empty));
+    if expected.len() != found.len() {
+        return Ok(vec![format!("{table}: {} rows, {} expected", found.len(), expected.len())]);
+    }
+    for name in header {
+        let (Some(due), Some(column)) = (index(header, name), index(found_header, name)) else {
+            return Ok(vec![format!("{table}: no column {name}")]);
+        };
+        for (row, (expected, found)) in expected.iter().zip(found).enumerate() {
+            let (expected, found) = (&expected[due], &found[column]);
+            let is_near = || {
+                let [expected, found] = [expected, found].map(|text| text.parse::<f64>().ok());
+                expected.zip(found).zip(tolerance.get(name)).is_some_and(|((expected, found), tolerance)| (expected - found).abs() <= *tolerance)
+            };
+            if expected != found && !is_near() {
+                return Ok(vec![format!("{table}: row {}, {name}: {found}, expected {expected}", row + 1)]);
+            }
+        }
+    }
+    Ok(Vec::new())
+}
+
+fn index(header: &[String], name: &str) -> Option<usize> {
+    header.iter().position(|other| other == name)
+}
+
+fn records(text: &str) -> anyhow::Result<Vec<Vec<String>>> {
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(text.as_bytes());
+    reader.records().map(|record| Ok(record?.iter().map(str::to_owned).collect())).collect()
+}
+
+/// Rows as CSV; floats in the shortest form that reads back to the same bits.
+fn csv_text(rows: &[RecordBatch]) -> anyhow::Result<String> {
+    let mut writer = csv::Writer::from_writer(Vec::new());
+    let options = FormatOptions::default();
+    for (index, batch) in rows.iter().enumerate() {
+        if index == 0 {
+            writer.write_record(batch.schema().fields().iter().map(|field| field.name()))?;
+        }
+        let columns: Vec<_> = batch.columns().iter().map(|column| ArrayFormatter::try_new(column, &options)).collect::<Result<_, _>>()?;
+        for row in 0..batch.num_rows() {
+            writer.write_record(columns.iter().map(|column| column.value(row).to_string()))?;
+        }
+    }
+    Ok(String::from_utf8(writer.into_inner()?)?)
+}

@@ -1,0 +1,134 @@
+//! Which sources are silent, gone or back, judged by the arrival clock; the worker obeys what is decided here.
+
+use proprio_core::{Decision, Rig, SourceMessage, TimeNs};
+
+/// Silence after which a paced source no longer holds the others.
+const IDLE_AFTER_NS: i64 = 1_000_000_000;
+/// Silence after which a paced source without a rate is recorded as alive.
+const HEARTBEAT_NS: i64 = 100_000_000;
+
+/// What is known of every source's presence.
+#[derive(Debug)]
+pub struct Liveness {
+    sources: Vec<Source>,
+}
+
+#[derive(Debug)]
+struct Source {
+    rated: bool,
+    /// Its publisher said it sends faster or slower than its rate, so that silence means nothing.
+    unpaced: bool,
+    opened: bool,
+    ended: bool,
+    idle: bool,
+    present: bool,
+    heard_ns: TimeNs,
+}
+
+impl Liveness {
+    /// No source has been heard yet.
+    pub fn new(rig: &Rig, now_ns: TimeNs) -> Self {
+        let source = |rated| Source { rated, unpaced: false, opened: false, ended: false, idle: false, present: false, heard_ns: now_ns };
+        Self { sources: rig.sensors.iter().map(|sensor| source(sensor.rate.is_some())).collect() }
+    }
+
+    /// A session begins: every source counts as active until it has been silent again.
+    pub fn session_started(&mut self, now_ns: TimeNs) {
+        for source in &mut self.sources {
+            (source.idle, source.ended, source.heard_ns) = (false, false, now_ns);
+        }
+    }
+
+    /// A message came; `control` is what it says, where it is no sample. Returns the decision to record before it.
+    pub fn heard(&mut self, sensor: usize, control: Option<&SourceMessage>, arrival_ns: TimeNs) -> Option<Decision> {
+        let source = &mut self.sources[sensor];
+        source.heard_ns = arrival_ns;
+        match control {
+            Some(SourceMessage::Open { paced, .. }) => (source.opened, source.unpaced) = (true, !paced),
+            Some(SourceMessage::End { .. }) => (source.ended, source.opened) = (true, false),
+            _ => source.opened = true,
+        }
+        std::mem::take(&mut source.idle).then_some(Decision::Back { sensor })
+    }
+
+    /// A liveliness token came or went. Returns the decision to record: a source whose publisher is gone is idle at once.
+    pub fn presence(&mut self, sensor: usize, present: bool) -> Option<Decision> {
+        let source = &mut self.sources[sensor];
+        source.present = present;
+        if present || source.ended || source.idle {
+            return None;
+        }
+        (source.opened, source.idle) = (false, true);
+        Some(Decision::Idle { sensor })
+    }
+
+    /// Whether each source's liveliness token is there.
+    pub fn present(&self, sensor: usize) -> bool {
+        self.sources[sensor].present
+    }
+
+    /// Decisions that time alone brings. Ask only when no arrived message waits: a source that is late because the engine
+    /// is behind is not idle.
+    pub fn decide(&mut self, now_ns: TimeNs) -> Vec<Decision> {
+        let mut decisions = Vec::new();
+        for (sensor, source) in self.sources.iter_mut().enumerate() {
+            let silent_ns = now_ns - source.heard_ns;
+            if source.ended || source.idle || (source.opened && source.unpaced) {
+                continue;
+            }
+            if source.opened && !source.rated {
+                if silent_ns >= HEARTBEAT_NS {
+                    source.heard_ns = now_ns;
+                    decisions.push(Decision::Heartbeat { sensor });
+                }
+            } else if silent_ns >= IDLE_AFTER_NS {
+                source.idle = true;
+                decisions.push(Decision::Idle { sensor });
+            }
+        }
+        decisions
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proprio_core::rig::RigFile;
+
+    const MS: i64 = 1_000_000;
+
+    fn liveness() -> Liveness {
+        let file = serde_json::json!({ "rig": "r", "sensors": { "a": { "kind": "imu", "rate": "100 Hz" }, "b": { "kind": "notes" } } });
+        Liveness::new(&serde_json::from_value::<RigFile>(file).expect("a rig").resolve(), 0)
+    }
+
+    #[test]
+    fn a_silent_paced_source_goes_idle_and_comes_back() {
+        let mut liveness = liveness();
+        assert!(liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: true }), 0).is_none());
+        assert!(!liveness.decide(900 * MS).contains(&Decision::Idle { sensor: 0 }));
+        assert!(liveness.decide(1001 * MS).contains(&Decision::Idle { sensor: 0 }));
+        assert_eq!(liveness.heard(0, None, 1100 * MS), Some(Decision::Back { sensor: 0 }));
+        assert!(liveness.decide(1200 * MS).is_empty());
+    }
+
+    #[test]
+    fn an_unpaced_source_is_idle_only_when_its_publisher_is_gone() {
+        let mut liveness = liveness();
+        liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: false }), 0);
+        assert!(!liveness.decide(60_000 * MS).contains(&Decision::Idle { sensor: 0 }));
+        liveness.presence(0, true);
+        assert_eq!(liveness.presence(0, false), Some(Decision::Idle { sensor: 0 }));
+    }
+
+    #[test]
+    fn a_source_without_a_rate_has_a_heartbeat_once_it_is_open() {
+        let mut liveness = liveness();
+        assert!(liveness.decide(500 * MS).is_empty());
+        liveness.heard(1, Some(&SourceMessage::Open { boot: 1, paced: true }), 500 * MS);
+        assert!(liveness.decide(550 * MS).is_empty());
+        assert_eq!(liveness.decide(600 * MS), [Decision::Heartbeat { sensor: 1 }]);
+        assert_eq!(liveness.heard(1, Some(&SourceMessage::End { boot: 1, last_sequence: 3 }), 650 * MS), None);
+        assert!(!liveness.decide(900 * MS).contains(&Decision::Heartbeat { sensor: 1 }));
+    }
+}

@@ -1,0 +1,140 @@
+//! A running engine: a rig's sensors over zenoh, its recording, its worker and its tables. `run` and `demo` share it.
+
+mod acks;
+mod alerts;
+mod bursts;
+mod liveness;
+mod metrics;
+mod requests;
+mod turn;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::Context as _;
+use futures::{FutureExt as _, StreamExt as _};
+use proprio_recording::Recorder;
+use proprio_runtime::{Loaded, Worker};
+use proprio_tables::Store;
+use proprio_zenoh::{AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer, wire};
+
+use crate::running::Running;
+use metrics::Metrics;
+use turn::Turn;
+
+/// What a running engine is started with.
+#[derive(Debug)]
+pub struct Options {
+    /// Data directory.
+    pub data: PathBuf,
+    /// Network.
+    pub zenoh: SessionOptions,
+    /// Where metrics are served.
+    pub metrics: Option<SocketAddr>,
+    /// Bound of the ingress queue, in bytes.
+    pub queue_bytes: usize,
+}
+
+/// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
+pub struct Engine {
+    stopping: Arc<AtomicBool>,
+    thread: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
+    store: Arc<Store>,
+    session: Session,
+    _servers: (ControlServer, SqlServer),
+    _running: Running,
+}
+
+impl Engine {
+    /// Opens recording, tables and network, and begins.
+    ///
+    /// # Errors
+    /// When the data directory is in use or can't be written, or an endpoint is taken.
+    pub async fn start(loaded: Loaded, options: Options) -> anyhow::Result<Self> {
+        let Loaded { plan, .. } = loaded;
+        let plan = Arc::new(plan);
+        let rig = plan.rig.clone();
+        let lineage = crate::lineage::of(&plan);
+        let run_id = lineage.run_id();
+        let clock = ArrivalClock::start();
+        let texts = [("rig.yaml", &plan.rig_text), ("pipeline.yaml", &plan.pipeline_text)];
+        let texts = texts.map(|(name, text)| (name.to_owned(), text.clone())).into();
+        let recorder = Recorder::open(&options.data, &rig, &texts).context("the recording can't be opened")?;
+        let store = Store::open(&options.data, &rig.name, &run_id, &plan.tables).await.context("the tables can't be opened")?;
+        let store = Arc::new(store);
+
+        let session = proprio_zenoh::open_router(&options.zenoh).await?;
+        let metrics = Metrics::new(&rig.name)?;
+        if let Some(address) = options.metrics {
+            let bound = metrics.clone().serve(address).await?;
+            tracing::info!("metrics on http://{bound}/metrics");
+        }
+        let alert_steps = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.as_str());
+        let egress = Egress::open(&session, &rig.name, alert_steps).await?;
+        let acks = AckPublisher::open(&session, &rig).await?;
+        let (control, calls) = ControlServer::open(&session, &rig.name).await?;
+        let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
+        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes).await?;
+        let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
+        let running = Running::announce(&options.data, &rig.name, &endpoint)?;
+
+        let stopping = Arc::new(AtomicBool::new(false));
+        let lineage = crate::lineage::row(&lineage, clock.now_ns());
+        let turn = Turn {
+            rig_file: plan.rig.to_file(),
+            rig,
+            run_id: run_id.clone(),
+            clock,
+            ingress,
+            recorder,
+            worker: Worker::new(plan, wire::decode, run_id),
+            store: store.clone(),
+            acks,
+            egress,
+            calls,
+            metrics,
+            lineage,
+            stopping: stopping.clone(),
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || turn.run()).context("no thread for the engine")?;
+        Ok(Self { stopping, thread: Some(thread), store, session, _servers: (control, sql), _running: running })
+    }
+
+    /// The tables.
+    pub fn store(&self) -> &Arc<Store> {
+        &self.store
+    }
+
+    /// Whether the engine has stopped by itself, which it does when the disk refuses.
+    pub fn has_stopped(&self) -> bool {
+        self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished)
+    }
+
+    /// Ends the session, commits every row, and closes.
+    ///
+    /// # Errors
+    /// What made the engine stop before, or kept it from committing.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        self.stopping.store(true, Ordering::Relaxed);
+        let thread = self.thread.take().expect("an engine is stopped once");
+        let outcome = tokio::task::spawn_blocking(move || thread.join()).await?;
+        let closed = self.session.close().await;
+        outcome.map_err(|_| anyhow::anyhow!("the engine's thread panicked"))??;
+        closed.map_err(|error| anyhow::anyhow!("zenoh did not close: {error}"))
+    }
+}
+
+fn sql_handler(store: Arc<Store>) -> SqlHandler {
+    Arc::new(move |sql| {
+        let store = store.clone();
+        async move {
+            let answer = store.query(&sql).await.map_err(|error| error.to_string())?;
+            let batches = answer.batches.map(|batch| batch.map_err(|error| error.to_string())).boxed();
+            Ok(SqlAnswer { schema: answer.schema, batches })
+        }
+        .boxed()
+    })
+}

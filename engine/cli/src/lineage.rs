@@ -1,0 +1,27 @@
+//! Which run this is: the plan's texts, the operators' version and this build, as a hash and as a row.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use proprio_core::table::system;
+use proprio_core::{TimeNs, rows};
+use proprio_operators::REGISTRY;
+use proprio_runtime::Plan;
+use proprio_runtime::lineage::Lineage;
+
+/// Version of this build: the crate's version and the commit it was built from.
+pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("PROPRIO_COMMIT"));
+
+/// What decides this plan's rows beside the recording.
+pub fn of(plan: &Plan) -> Lineage {
+    Lineage::of(plan, REGISTRY, BUILD, env!("PROPRIO_TARGET"))
+}
+
+/// The row of table `lineage` for a run that begins at `time_ns`.
+pub fn row(lineage: &Lineage, time_ns: TimeNs) -> RecordBatch {
+    let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
+    let Lineage { pipeline, pipeline_text, rig_text, operators, build, target, .. } = lineage;
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
+    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
+    rows::batch(&system::lineage(), columns)
+}
