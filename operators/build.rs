@@ -11,11 +11,11 @@ fn main() {
     let (mut modules, mut entries) = (String::new(), String::new());
     for family in names(&source, "").into_iter().filter(|name| source.join(name).is_dir() && name != "kernels") {
         println!("cargo::rerun-if-changed=src/{family}");
-        write!(modules, "pub mod {family} {{ //! Operators of the family `{family}`.\n").expect("a string takes text");
+        writeln!(modules, "pub mod {family} {{ //! Operators of the family `{family}`.").expect("a string takes text");
         for file in names(&source.join(&family), ".rs") {
             let path = source.join(&family).join(format!("{file}.rs"));
             let path = path.display();
-            write!(modules, "#[path = {:?}] pub mod {file};\n", path.to_string()).expect("a string takes text");
+            writeln!(modules, "#[path = {:?}] pub mod {file};", path.to_string()).expect("a string takes text");
             writeln!(entries, "Registration::of::<{family}::{file}::Config>({file:?}, {family:?}, include_str!({:?})),", path.to_string()).expect("a string takes text");
         }
         modules.push_str("}\n");

@@ -1,0 +1,188 @@
+//! What a gait event is, and the rows that every event operator emits: one vocabulary for plates, markers and sensors.
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use proprio_core::schema::{FieldExt, float, text};
+use proprio_core::{RecordBatch, StreamSchema, TimeNs, rows};
+use serde::{Deserialize, Serialize};
+
+/// What happened to the foot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Kind {
+    /// The foot leaves the ground.
+    FinalContact,
+    /// The foot reaches the ground.
+    InitialContact,
+}
+
+impl Kind {
+    /// As written in the column `event`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::FinalContact => "final_contact",
+            Self::InitialContact => "initial_contact",
+        }
+    }
+
+    /// Reads our own names and those that lab software writes into its files (`Foot Strike`, `foot off`, `toe_off`);
+    /// `None` for any other event.
+    pub fn parse(name: &str) -> Option<Self> {
+        match name.trim().to_ascii_lowercase().replace([' ', '-'], "_").as_str() {
+            "initial_contact" | "foot_strike" | "heel_strike" => Some(Self::InitialContact),
+            "final_contact" | "foot_off" | "toe_off" => Some(Self::FinalContact),
+            _ => None,
+        }
+    }
+}
+
+/// Which foot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Foot {
+    /// The subject's left.
+    Left,
+    /// The subject's right.
+    Right,
+    /// The method can't tell.
+    Unknown,
+}
+
+impl Foot {
+    /// As written in the column `side`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Left => "left",
+            Self::Right => "right",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// Reads the column `side` in any case; anything but left and right is unknown.
+    pub fn parse(name: &str) -> Self {
+        match name.trim().to_ascii_lowercase().as_str() {
+            "left" => Self::Left,
+            "right" => Self::Right,
+            _ => Self::Unknown,
+        }
+    }
+
+    /// The foot that steps next.
+    pub const fn other(self) -> Self {
+        match self {
+            Self::Left => Self::Right,
+            Self::Right => Self::Left,
+            Self::Unknown => Self::Unknown,
+        }
+    }
+}
+
+/// One event, in the order in which events are emitted: by time, then by name and side as they are written.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GaitEvent {
+    /// When it happened.
+    pub time_ns: TimeNs,
+    /// What happened.
+    pub kind: Kind,
+    /// To which foot.
+    pub foot: Foot,
+    /// How sure the method is, 0 to 1.
+    pub confidence: f64,
+}
+
+impl GaitEvent {
+    /// The key of its row, in the order that rows must have.
+    pub const fn key(&self) -> (TimeNs, Kind, Foot) {
+        (self.time_ns, self.kind, self.foot)
+    }
+}
+
+/// The stream that every event operator emits, keyed by (`event`, `side`).
+///
+/// `threshold_n` is the force threshold, null for methods without one; `filter` names the smoothing that the timed signal
+/// went through. Both move the event, so they are stored with it.
+pub fn schema() -> StreamSchema {
+    let fields = vec![
+        text("event").required(),
+        text("side").required(),
+        float("confidence", "1").required(),
+        text("method").required(),
+        float("threshold_n", "N"),
+        text("filter").required(),
+    ];
+    StreamSchema::new(fields, &["event", "side"], None)
+}
+
+/// How an operator found its events: the same for all its rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Method {
+    /// Such as `force`, `zeni` or `foot_velocity`.
+    pub name: &'static str,
+    /// Force threshold in newtons, where the method has one.
+    pub threshold_n: Option<f64>,
+    /// Smoothing of the timed signal; `none` where it is raw.
+    pub filter: String,
+}
+
+/// Rows of [`schema`] from events that are in order already.
+pub fn batch(schema: &StreamSchema, events: &[GaitEvent], method: &Method) -> RecordBatch {
+    let count = events.len();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(events.iter().map(|event| event.time_ns).collect::<Int64Array>()),
+        Arc::new(StringArray::from_iter_values(events.iter().map(|event| event.kind.name()))),
+        Arc::new(StringArray::from_iter_values(events.iter().map(|event| event.foot.name()))),
+        Arc::new(events.iter().map(|event| event.confidence).collect::<Float64Array>()),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(method.name, count))),
+        Arc::new(std::iter::repeat_n(method.threshold_n, count).collect::<Float64Array>()),
+        Arc::new(StringArray::from_iter_values(std::iter::repeat_n(method.filter.as_str(), count))),
+    ];
+    rows::batch(schema, columns)
+}
+
+/// Events that are known but may still be overtaken by earlier ones; kept in row order, one per key.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Waiting {
+    events: Vec<GaitEvent>,
+}
+
+impl Waiting {
+    /// Adds an event; of two with one key the first stays.
+    pub fn insert(&mut self, event: GaitEvent) {
+        let at = self.events.partition_point(|other| other.key() < event.key());
+        if self.events.get(at).is_none_or(|other| other.key() != event.key()) {
+            self.events.insert(at, event);
+        }
+    }
+
+    /// Takes those at or before `promised`, in order.
+    pub fn take_until(&mut self, promised: TimeNs) -> Vec<GaitEvent> {
+        let count = self.events.partition_point(|event| event.time_ns <= promised);
+        self.events.drain(..count).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_lab_software_are_understood() {
+        assert_eq!(Kind::parse("Foot Strike"), Some(Kind::InitialContact));
+        assert_eq!(Kind::parse("foot off"), Some(Kind::FinalContact));
+        assert_eq!(Kind::parse("General"), None);
+        assert_eq!((Foot::parse("Left"), Foot::parse("none")), (Foot::Left, Foot::Unknown));
+    }
+
+    #[test]
+    fn waiting_events_leave_in_row_order_and_once() {
+        let event = |time_ns, kind, foot| GaitEvent { time_ns, kind, foot, confidence: 1.0 };
+        let mut waiting = Waiting::default();
+        waiting.insert(event(20, Kind::InitialContact, Foot::Left));
+        waiting.insert(event(20, Kind::FinalContact, Foot::Right));
+        waiting.insert(event(10, Kind::InitialContact, Foot::Right));
+        waiting.insert(event(20, Kind::FinalContact, Foot::Right));
+        let taken = waiting.take_until(19);
+        assert_eq!(taken.iter().map(|event| event.time_ns).collect::<Vec<_>>(), [10]);
+        let rest = waiting.take_until(i64::MAX);
+        assert_eq!(rest.iter().map(|event| event.kind.name()).collect::<Vec<_>>(), ["final_contact", "initial_contact"]);
+    }
+}
