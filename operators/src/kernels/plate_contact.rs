@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn what_was_not_seen_is_no_event() {
         assert_eq!(changes(|_| 600.0, 0..500), []);
-        assert_eq!(changes(|ms| if ms < 200 { 600.0 } else { 0.0 }, 0..500), [(199_967, false)]);
+        assert_eq!(changes(|ms| if ms < 200 { 600.0 } else { 0.0 }, 0..500), [(199_966, false)]);
         assert_eq!(changes(|ms| if ms < 480 { 0.0 } else { 600.0 }, 0..500), []);
     }
 
