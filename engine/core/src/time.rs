@@ -45,7 +45,7 @@ impl Rate {
     /// The exact rate nearest to a decimal figure from a file header, read to six decimals.
     pub fn from_decimal(hertz: f64) -> Option<Self> {
         let scaled = (hertz * 1e6).round();
-        (scaled >= 1.0 && scaled <= 1e15).then(|| Self::new(scaled as u64, 1_000_000)).flatten()
+        (1.0..=1e15).contains(&scaled).then(|| Self::new(scaled as u64, 1_000_000)).flatten()
     }
 
     /// The rate in hertz, rounded to a double.
