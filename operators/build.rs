@@ -16,7 +16,8 @@ fn main() {
             let path = source.join(&family).join(format!("{file}.rs"));
             let path = path.display();
             writeln!(modules, "#[path = {:?}] pub mod {file};", path.to_string()).expect("a string takes text");
-            writeln!(entries, "Registration::of::<{family}::{file}::Config>({file:?}, {family:?}, include_str!({:?})),", path.to_string()).expect("a string takes text");
+            writeln!(entries, "Registration::of::<{family}::{file}::Config>({file:?}, {family:?}, include_str!({:?})),", path.to_string())
+                .expect("a string takes text");
         }
         modules.push_str("}\n");
     }
