@@ -1,7 +1,22 @@
 //! Rig and pipeline files become a checked plan; the worker runs it over recorded messages.
 
+pub mod check;
+pub mod diagnostic;
+pub mod editor;
+pub mod graph;
+pub mod lineage;
+pub mod pipeline_file;
 pub mod plan;
+pub mod reference;
+pub mod tree;
+pub mod validate;
 pub mod worker;
 
+pub use check::{Checked, FileKind, Loaded, Test, check, check_text, load, load_rig};
+pub use diagnostic::{Diagnostic, Severity};
+pub use editor::schema;
+pub use graph::{graph, graph_json};
+pub use lineage::Lineage;
 pub use plan::{Plan, PlannedStep};
+pub use reference::{reference, reference_json};
 pub use worker::Worker;

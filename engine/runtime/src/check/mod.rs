@@ -1,0 +1,185 @@
+//! What is wrong with a rig or pipeline file, all of it, and what plan does it make when nothing is?
+
+mod names;
+mod pipeline;
+mod planning;
+mod rig;
+mod tables;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proprio_core::quantity::Duration;
+use proprio_core::{Registration, Rig};
+use serde::Serialize;
+
+use crate::diagnostic::{Diagnostic, Report, Severity, Source, Span, nearest};
+use crate::plan::Plan;
+use crate::tree::{self, Node};
+
+/// What a file is, told by its top keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FileKind {
+    /// It declares sensors.
+    Rig,
+    /// It declares steps.
+    Pipeline,
+}
+
+/// What checking a file gave.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What the file is; none when it can't be told.
+    pub kind: Option<FileKind>,
+    /// Every finding, by file, line and column.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// A pipeline that may run, with all that its file says.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the worker runs.
+    pub plan: Plan,
+    /// The tests that the file holds.
+    pub tests: Vec<Test>,
+    /// How long rows of a table are kept, by table; for ever where a table isn't named.
+    pub retention: BTreeMap<String, Duration>,
+    /// The rig file.
+    pub rig_path: PathBuf,
+    /// Findings that don't keep the pipeline from running.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// One test of a pipeline, with its paths resolved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Test {
+    /// The recording.
+    pub play: PathBuf,
+    /// Files that hold what tables must hold, by table.
+    pub expect: BTreeMap<String, PathBuf>,
+    /// How far a number may be from the expected one, by column.
+    pub tolerance: BTreeMap<String, f64>,
+    /// Event time of the first sample, in RFC 3339.
+    pub start: Option<String>,
+}
+
+/// Checks a rig or a pipeline file, whichever it is; a pipeline's rig file is checked with it.
+pub fn check(path: &Path, registry: &'static [Registration]) -> Checked {
+    match read(path) {
+        Ok(source) => check_source(&source, path, registry),
+        Err(finding) => Checked { kind: None, diagnostics: vec![finding] },
+    }
+}
+
+/// As [`check`], with the text given instead of read; `path` still says where other files are looked for.
+pub fn check_text(text: &str, path: &Path, registry: &'static [Registration]) -> Checked {
+    check_source(&Source { name: path.display().to_string(), text: text.to_owned() }, path, registry)
+}
+
+/// The checked plan of a pipeline file and all that stands beside it.
+///
+/// # Errors
+/// Every mistake in the pipeline file and its rig file.
+pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
+    let source = read(path).map_err(|finding| vec![finding])?;
+    let mut report = Report::new(&source);
+    let Some(tree) = tree::parse(&mut report) else { return Err(report.sorted()) };
+    if kind_of(&tree) == Some(FileKind::Rig) {
+        report.error("wrong-file", tree.span, "this is a rig file; a pipeline file is due here");
+        return Err(report.sorted());
+    }
+    let (diagnostics, loaded) = pipeline::check(&tree, report, path, registry);
+    match loaded {
+        Some(loaded) if !has_errors(&diagnostics) => Ok(Loaded { warnings: diagnostics, ..loaded }),
+        _ => Err(diagnostics),
+    }
+}
+
+/// A rig file's rig.
+///
+/// # Errors
+/// Every mistake in the file.
+pub fn load_rig(path: &Path) -> Result<Rig, Vec<Diagnostic>> {
+    let source = read(path).map_err(|finding| vec![finding])?;
+    let (diagnostics, rig) = rig::check_source(&source);
+    match rig {
+        Some(rig) if !has_errors(&diagnostics) => Ok(rig),
+        _ => Err(diagnostics),
+    }
+}
+
+fn check_source(source: &Source, path: &Path, registry: &'static [Registration]) -> Checked {
+    let mut report = Report::new(source);
+    let Some(tree) = tree::parse(&mut report) else { return Checked { kind: None, diagnostics: report.sorted() } };
+    let kind = kind_of(&tree);
+    let diagnostics = match kind {
+        Some(FileKind::Rig) => rig::check(&tree, report).0,
+        Some(FileKind::Pipeline) => pipeline::check(&tree, report, path, registry).0,
+        None => {
+            say_unknown_kind(&tree, &mut report);
+            report.sorted()
+        }
+    };
+    Checked { kind, diagnostics }
+}
+
+/// Both kinds have the key `rig`, so what tells them apart is the rest.
+fn kind_of(tree: &Node) -> Option<FileKind> {
+    let has = |name: &str| tree.get(name).is_some();
+    let is_like = |name: &str| tree.entries().iter().any(|(key, _)| nearest(&key.name, [name]).is_some());
+    if has("pipeline") || has("steps") {
+        Some(FileKind::Pipeline)
+    } else if has("sensors") || (has("rig") && !is_like("pipeline") && !is_like("steps")) {
+        Some(FileKind::Rig)
+    } else if is_like("pipeline") || is_like("steps") {
+        Some(FileKind::Pipeline)
+    } else {
+        is_like("sensors").then_some(FileKind::Rig)
+    }
+}
+
+fn say_unknown_kind(tree: &Node, report: &mut Report<'_>) {
+    let span = tree.entries().first().map_or(tree.span, |(key, _)| key.span);
+    let finding = report.error("wrong-file", span, "this is neither a rig file nor a pipeline file");
+    finding.help("a rig file has the keys `rig` and `sensors`, a pipeline file `pipeline`, `rig` and `steps`");
+}
+
+/// Reads a file, in bounds and as UTF-8.
+fn read(path: &Path) -> Result<Source, Diagnostic> {
+    let name = path.display().to_string();
+    let refuse = |code, message: String| Diagnostic::whole_file(name.clone(), code, message);
+    let size = std::fs::metadata(path).map_err(|error| refuse("unreadable", say_io(&error)))?.len();
+    if size > tree::MAX_BYTES as u64 {
+        return Err(refuse("too-large", format!("the file is larger than {} MiB", tree::MAX_BYTES >> 20)));
+    }
+    let bytes = std::fs::read(path).map_err(|error| refuse("unreadable", say_io(&error)))?;
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(error) => Err(say_not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to())),
+    }
+}
+
+fn say_not_utf8(name: &str, bytes: &[u8], valid: usize) -> Diagnostic {
+    let before = String::from_utf8_lossy(&bytes[..valid]).into_owned();
+    let line = before.matches('\n').count() + 1;
+    let column = before.rsplit('\n').next().map_or(0, |rest| rest.chars().count()) + 1;
+    let source = Source { name: name.to_owned(), text: String::from_utf8_lossy(bytes).into_owned() };
+    let mut report = Report::new(&source);
+    let message = format!("the byte 0x{:02x} is not UTF-8", bytes.get(valid).copied().unwrap_or_default());
+    report.error("encoding", Span { line, column, length: 1 }, message).help("save the file as UTF-8");
+    report.sorted().remove(0)
+}
+
+fn say_io(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "the file may not be read".to_owned(),
+        std::io::ErrorKind::IsADirectory => "this is a folder".to_owned(),
+        _ => format!("the file can't be read: {error}"),
+    }
+}
+
+fn has_errors(diagnostics: &[Diagnostic]) -> bool {
+    diagnostics.iter().any(|finding| finding.severity == Severity::Error)
+}

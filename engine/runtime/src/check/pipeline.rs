@@ -1,0 +1,175 @@
+//! What is wrong with a pipeline file, and which plan does it make with its rig?
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use proprio_core::quantity::Duration;
+use proprio_core::table::system;
+use proprio_core::{Kind, Registration, Rig, TableSpec};
+
+use super::names::{self, StepNode};
+use super::planning::{self, Resolved};
+use super::{Loaded, Test, read, rig, tables};
+use crate::diagnostic::{Diagnostic, Report, Source, Span};
+use crate::pipeline_file::{Keep, PipelineFile};
+use crate::plan::{Plan, PlannedStep};
+use crate::tree::{Node, Value};
+use crate::validate::validate;
+
+/// The most steps that a pipeline may have.
+const MAX_STEPS: usize = 1000;
+
+/// Checks a pipeline's tree and its rig file; what may run, when there is no error.
+pub(super) fn check(
+    tree: &Node,
+    mut report: Report<'_>,
+    path: &Path,
+    registry: &'static [Registration],
+) -> (Vec<Diagnostic>, Option<Loaded>) {
+    let schema = schemars::schema_for!(PipelineFile).to_value();
+    validate(tree, &schema, tree.span, &mut report);
+    let folder = path.parent().unwrap_or(Path::new(""));
+    let (rig_file, mut of_rig) = read_rig(tree, folder, &mut report);
+    let steps = names::steps(tree);
+    if steps.len() > MAX_STEPS {
+        let span = tree.get("steps").map_or(tree.span, |steps| steps.span);
+        report.error("range", span, format!("a pipeline has at most {MAX_STEPS} steps; these are {}", steps.len()));
+        return (report.sorted(), None);
+    }
+    let resolved: Vec<_> = steps.iter().map(|step| resolve(step, registry, &mut report)).collect();
+    names::check_ids(&steps, &mut report);
+    let order = names::order(&steps, &mut report);
+    check_table_names(tree, &steps, &mut report);
+    let loaded = rig_file.and_then(|(rig_path, source, rig)| {
+        let planned = planning::plan(&rig, &steps, &resolved, &order, &mut report);
+        let tables = check_tables(&rig, &steps, &planned, &mut report);
+        if report.found.is_empty() {
+            let found = finish(tree, &report, folder, Rigged { rig, source, path: rig_path }, planned, tables);
+            found.map_err(|message| report.error("pipeline", tree.span, message).code).ok()
+        } else {
+            None
+        }
+    });
+    let mut diagnostics = report.sorted();
+    diagnostics.append(&mut of_rig);
+    (diagnostics, loaded)
+}
+
+/// A rig with the file that it comes from.
+struct Rigged {
+    rig: Rig,
+    source: Source,
+    path: PathBuf,
+}
+
+/// The rig that `rig:` names; and the findings about its file.
+fn read_rig(tree: &Node, folder: &Path, report: &mut Report<'_>) -> (Option<(PathBuf, Source, Rig)>, Vec<Diagnostic>) {
+    let Some((text, span)) = tree.get("rig").and_then(|node| Some((node.text()?, node.span))) else { return (None, Vec::new()) };
+    let path = folder.join(text);
+    match read(&path) {
+        Ok(source) => {
+            let (findings, rig) = rig::check_source(&source);
+            (rig.map(|rig| (path, source, rig)), findings)
+        }
+        Err(finding) if finding.line == 0 => {
+            let help = format!("looked for {}", path.display());
+            report.error("rig-file", span, format!("the rig file `{text}` can't be used: {}", finding.message)).help(help);
+            (None, Vec::new())
+        }
+        Err(finding) => (None, vec![finding]),
+    }
+}
+
+/// A step's operator, and whether its configuration fits the operator's schema.
+fn resolve(step: &StepNode<'_>, registry: &'static [Registration], report: &mut Report<'_>) -> Option<Resolved> {
+    let (name, span) = step.op?;
+    let Some(operator) = registry.iter().find(|registration| registration.name == name) else {
+        let finding = report.error("unknown-operator", span, format!("there is no operator `{name}`"));
+        finding.help_names(name, registry.iter().map(|registration| registration.name));
+        return None;
+    };
+    let schema = (operator.schema)().to_value();
+    let before = report.found.len();
+    let absent = Node { span, value: Value::Map(Vec::new()) };
+    let with = step.with.unwrap_or(&absent);
+    if matches!(with.value, Value::Map(_)) {
+        let key = step.node.entries().iter().find(|(key, _)| key.name == "with");
+        validate(with, &schema, key.map_or(span, |(key, _)| key.span), report);
+        Some(Resolved { operator, is_clean: report.found.len() == before })
+    } else {
+        Some(Resolved { operator, is_clean: false })
+    }
+}
+
+/// Reports tables in `tables:` and `tests:` that no kind and no step has.
+fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_>) {
+    let engine: Vec<String> = system::tables().into_iter().map(|table| table.name).collect();
+    let ids = steps.iter().filter_map(|step| Some(step.id?.0));
+    let valid: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).chain(ids).chain(engine.iter().map(String::as_str)).collect();
+    let tests = tree.get("tests").into_iter().flat_map(Node::items).filter_map(|test| test.get("expect"));
+    for (key, _) in tree.get("tables").into_iter().chain(tests).flat_map(Node::entries) {
+        if !valid.contains(&key.name.as_str()) {
+            report.error("unknown-table", key.span, format!("there is no table `{}`", key.name)).help_names(&key.name, valid.iter().copied());
+        }
+    }
+    for (key, keep) in tree.get("tables").into_iter().flat_map(Node::entries) {
+        if keep.value == Value::Bool(false) && engine.contains(&key.name) {
+            let message = format!("`{}` is a table of the engine, which is always there", key.name);
+            report.error("reserved-name", key.span, message).help("give it a retention, or leave it alone");
+        }
+    }
+}
+
+/// The plan's tables; reports columns on which streams of one table disagree.
+fn check_tables(rig: &Rig, steps: &[StepNode<'_>], planned: &[PlannedStep], report: &mut Report<'_>) -> Vec<TableSpec> {
+    let (tables, conflicts) = tables::tables(rig, planned);
+    for conflict in conflicts {
+        let of_step = |step: &&StepNode<'_>| conflict.step.is_some() && step.id.map(|(id, _)| id) == conflict.step.as_deref();
+        let span = steps.iter().find(of_step).map_or(Span { line: 1, column: 1, length: 1 }, StepNode::span);
+        report.error("table", span, conflict.message).help("split the step, so that each table has one type and one unit a column");
+    }
+    tables
+}
+
+/// Puts the plan together from a clean file.
+fn finish(
+    tree: &Node,
+    report: &Report<'_>,
+    folder: &Path,
+    rigged: Rigged,
+    mut steps: Vec<PlannedStep>,
+    mut tables: Vec<TableSpec>,
+) -> Result<Loaded, String> {
+    let file: PipelineFile = serde_json::from_value(tree.to_json()).map_err(|error| error.to_string())?;
+    let mut retention: BTreeMap<String, Duration> = BTreeMap::new();
+    for (table, keep) in file.tables {
+        match keep {
+            Keep::Out => {
+                tables.retain(|spec| spec.name != table);
+                steps.iter_mut().filter(|step| step.id == table).for_each(|step| step.table = None);
+            }
+            Keep::For(duration) => {
+                retention.insert(table, duration);
+            }
+        }
+    }
+    let tests = file.tests.into_iter().map(|test| Test {
+        play: folder.join(test.play),
+        expect: test.expect.into_iter().map(|(table, path)| (table, folder.join(path))).collect(),
+        tolerance: test.tolerance,
+        start: test.start,
+    });
+    let Rigged { rig, source, path: rig_path } = rigged;
+    let sources = rig.sensors.iter().map(proprio_core::Sensor::stream_schema).collect();
+    let plan = Plan {
+        pipeline: file.pipeline,
+        source_names: rig.sensors.iter().map(proprio_core::Sensor::stream).collect(),
+        sources,
+        steps,
+        tables,
+        rig_text: source.text,
+        pipeline_text: report.source.text.clone(),
+        rig,
+    };
+    Ok(Loaded { plan, tests: tests.collect(), retention, rig_path, warnings: Vec::new() })
+}

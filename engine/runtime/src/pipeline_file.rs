@@ -1,0 +1,110 @@
+//! What people write in a pipeline file; its doc comments are the manual and the JSON Schema.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use proprio_core::quantity::Duration;
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// A pipeline file: the steps that turn a rig's streams into tables and alerts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineFile {
+    /// Name of the pipeline. Letters, digits, `-` and `_`.
+    #[schemars(regex(pattern = r"^[A-Za-z0-9_-]+$"))]
+    pub pipeline: String,
+    /// Path of the rig file, from this file's folder.
+    pub rig: String,
+    /// The steps, in any order.
+    pub steps: Vec<StepFile>,
+    /// What is kept of each table: a retention such as `90 d`, or `false` to leave the table out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tables: BTreeMap<String, Keep>,
+    /// What the pipeline must give; `proprio test` runs these.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<TestFile>,
+}
+
+/// One step of a pipeline: an operator, configured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StepFile {
+    /// Name of the step, of its stream and of its table: lower-case letters, digits and `_`.
+    #[schemars(regex(pattern = r"^[a-z][a-z0-9_]*$"))]
+    pub id: String,
+    /// The operator's name; `proprio operators` lists them.
+    pub op: String,
+    /// The streams it reads: `imu/pelvis`, a step's id, a pattern such as `imu/*`, or a list of these.
+    pub from: From,
+    /// The operator's configuration; `proprio operators NAME` explains it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub with: Option<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// The streams that a step reads.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum From {
+    /// One name or pattern.
+    One(String),
+    /// Several; patterns among them are filled in by name.
+    Many(#[schemars(length(min = 1))] Vec<String>),
+}
+
+/// What is kept of a table.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Keep {
+    /// Nothing: the table is left out.
+    Out,
+    /// Rows younger than this.
+    For(Duration),
+}
+
+/// One test of a pipeline: a recording, and what it must give.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TestFile {
+    /// The recording, from this file's folder.
+    pub play: String,
+    /// Files that hold what tables must hold, from this file's folder, by step or table.
+    pub expect: BTreeMap<String, String>,
+    /// How far a number may be from the expected one, by column; exactly equal where a column isn't named.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tolerance: BTreeMap<String, f64>,
+    /// Event time of the recording's first sample, in RFC 3339; by default `2000-01-01T00:00:00Z`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<String>,
+}
+
+impl Serialize for Keep {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Out => serializer.serialize_bool(false),
+            Self::For(duration) => duration.serialize(serializer),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Keep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match serde_json::Value::deserialize(deserializer)? {
+            serde_json::Value::Bool(false) => Ok(Self::Out),
+            value => Duration::deserialize(value).map(Self::For).map_err(de::Error::custom),
+        }
+    }
+}
+
+impl JsonSchema for Keep {
+    fn schema_name() -> Cow<'static, str> {
+        "Keep".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let retention = generator.subschema_for::<Duration>();
+        json_schema!({
+            "description": "A retention such as `90 d`, or `false` to leave the table out.",
+            "anyOf": [{ "type": "boolean", "const": false }, retention],
+        })
+    }
+}

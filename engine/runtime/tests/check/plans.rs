@@ -1,0 +1,71 @@
+//! What a good file becomes.
+
+use std::path::{Path, PathBuf};
+
+use proprio_core::schema::{FieldExt, meta};
+use proprio_runtime::{Loaded, load};
+
+use crate::fake::REGISTRY;
+
+pub fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/good")
+}
+
+pub fn good() -> Loaded {
+    load(&folder().join("pipeline.yaml"), REGISTRY).unwrap_or_else(|findings| {
+        findings.iter().for_each(|finding| eprintln!("{finding}"));
+        panic!("the good pipeline has {} findings", findings.len())
+    })
+}
+
+#[test]
+fn steps_come_after_what_they_read_and_a_pattern_is_planned_per_stream() {
+    let plan = good().plan;
+    let streams: Vec<_> = plan.steps.iter().map(|step| (step.stream.as_str(), step.op, step.key.as_deref(), &step.inputs[..])).collect();
+    // Sensors by name: marks, muscles, pelvis, plate, trunk.
+    assert_eq!(
+        streams,
+        [
+            ("turn/pelvis", "scale", Some("pelvis"), &[2][..]),
+            ("turn/trunk", "scale", Some("trunk"), &[4]),
+            ("envelope", "scale", None, &[1]),
+            ("fused", "fuse", None, &[5, 6, 7]),
+            ("high", "watch", None, &[8]),
+        ]
+    );
+    let columns: Vec<_> = plan.schema(8).names().collect();
+    assert_eq!(columns, ["pelvis_value", "trunk_value", "envelope_value"]);
+    assert_eq!(plan.schema(5).rate, Some(proprio_core::Rate::hz(100)));
+}
+
+#[test]
+fn tables_are_the_kinds_the_steps_and_the_engines_own() {
+    let loaded = good();
+    let plan = &loaded.plan;
+    let table = |name: &str| plan.tables.iter().find(|table| table.name == name);
+    let imu = table("imu").expect("the rig has imu sensors");
+    assert_eq!((imu.key.as_deref(), imu.high_rate), (Some("sensor"), true));
+    let nullable = |name: &str| imu.columns.field_with_name(name).expect("an imu column").is_nullable();
+    assert!(nullable("mag_x_ut"), "the trunk has no magnetometer");
+    assert!(!nullable("gyro_x_rad_per_s"));
+    let gyro = imu.columns.field_with_name("gyro_x_rad_per_s").expect("an imu column");
+    assert_eq!((gyro.meta(meta::UNIT), gyro.meta(meta::SEGMENT)), (Some("rad/s"), None), "the segments differ");
+    let events = table("events").expect("a table of the engine");
+    assert!(!events.high_rate && events.key.as_deref() == Some("sensor"));
+    assert!(events.columns.field_with_name("sequence").expect("of the sensor").is_nullable(), "a mark has no sequence");
+    let turn = table("turn").expect("a step's table");
+    assert_eq!((turn.key.as_deref(), turn.high_rate), (Some("sensor"), true));
+    assert_eq!(table("envelope").expect("a step's table").key, None);
+    assert!(table("force").is_none(), "the pipeline leaves it out");
+    assert!(table("high").is_none() && table("alerts").is_some(), "alerts land in one table");
+    assert_eq!(plan.steps.iter().find(|step| step.id == "high").and_then(|step| step.table.as_deref()), Some("alerts"));
+    assert_eq!(loaded.retention.get("turn").map(|kept| kept.seconds()), Some(90.0 * 86400.0));
+}
+
+#[test]
+fn tests_name_files_from_the_pipelines_folder() {
+    let tests = good().tests;
+    assert_eq!(tests[0].play, folder().join("walk.parquet"));
+    assert_eq!(tests[0].expect["high"], folder().join("walk.expected.csv"));
+    assert_eq!(tests[0].tolerance["since_ns"], 5.0);
+}
