@@ -65,9 +65,7 @@ pub fn graph_json(plan: &Plan) -> Value {
             "keys": schema.keys, "table": step.table, "alert": step.planned.is_alert, "columns": fields(&schema.columns),
         })
     };
-    let table = |table: &proprio_core::TableSpec| {
-        json!({ "name": table.name, "key": table.key, "high_rate": table.high_rate, "columns": fields(&table.columns) })
-    };
+    let table = |table: &proprio_core::TableSpec| json!({ "name": table.name, "key": table.key, "high_rate": table.high_rate, "columns": fields(&table.columns) });
     json!({
         "pipeline": plan.pipeline,
         "rig": plan.rig.name,

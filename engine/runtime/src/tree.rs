@@ -160,7 +160,9 @@ fn say_unreadable(error: &serde_saphyr::Error, report: &mut Report<'_>) {
     }
     let message = match plain {
         serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; a file holds one".to_owned(),
-        serde_saphyr::Error::Budget { .. } => format!("the file is nested deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} nodes"),
+        serde_saphyr::Error::Budget { .. } => {
+            format!("the file is nested deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} nodes")
+        }
         serde_saphyr::Error::AliasReplayLimitExceeded { .. } => format!("its aliases expand to more than {MAX_NODES} nodes"),
         serde_saphyr::Error::MergeKeyNotAllowed { .. } => "merge keys (`<<`) are not read here; write the keys out".to_owned(),
         _ => UserMessageFormatter.format_message(plain).into_owned(),

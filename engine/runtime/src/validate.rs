@@ -265,7 +265,8 @@ impl<'v> Validator<'v, '_> {
                 if unknown.into_iter().any(|key| nearest(key, properties.keys().copied()) == Some(name)) {
                     continue;
                 }
-                let message = place.name.map_or_else(|| format!("the key `{name}` is missing"), |of| format!("`{of}` lacks the key `{name}`"));
+                let message =
+                    place.name.map_or_else(|| format!("the key `{name}` is missing"), |of| format!("`{of}` lacks the key `{name}`"));
                 let finding = self.report.error("missing-key", place.owner, message);
                 if let Some(description) = properties.get(name).and_then(|schema| summary(schema)) {
                     finding.help(format!("`{name}`: {description}"));

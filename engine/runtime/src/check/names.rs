@@ -81,7 +81,9 @@ pub(super) fn check_ids(steps: &[StepNode<'_>], report: &mut Report<'_>) {
             let first: Span = first;
             report.error("duplicate-name", span, format!("a step `{id}` stands in line {} already", first.line)).help("give it another id");
         } else if let Some(owner) = reserved(id) {
-            report.error("reserved-name", span, format!("`{id}` is {owner}")).help(format!("give the step another id, such as `{id}_step`"));
+            report
+                .error("reserved-name", span, format!("`{id}` is {owner}"))
+                .help(format!("give the step another id, such as `{id}_step`"));
         }
     }
 }
@@ -107,10 +109,8 @@ pub(super) fn order(steps: &[StepNode<'_>], report: &mut Report<'_>) -> Vec<usiz
             by_id.entry(id).or_insert(index);
         }
     }
-    let reads: Vec<Vec<usize>> = steps
-        .iter()
-        .map(|step| step.from.iter().filter_map(|entry| by_id.get(entry.parts().0).copied()).collect())
-        .collect();
+    let reads: Vec<Vec<usize>> =
+        steps.iter().map(|step| step.from.iter().filter_map(|entry| by_id.get(entry.parts().0).copied()).collect()).collect();
     let mut done = vec![false; steps.len()];
     let mut order = Vec::with_capacity(steps.len());
     while let Some(next) = (0..steps.len()).find(|index| !done[*index] && reads[*index].iter().all(|read| done[*read])) {

@@ -109,7 +109,9 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
     let tests = tree.get("tests").into_iter().flat_map(Node::items).filter_map(|test| test.get("expect"));
     for (key, _) in tree.get("tables").into_iter().chain(tests).flat_map(Node::entries) {
         if !valid.contains(&key.name.as_str()) {
-            report.error("unknown-table", key.span, format!("there is no table `{}`", key.name)).help_names(&key.name, valid.iter().copied());
+            report
+                .error("unknown-table", key.span, format!("there is no table `{}`", key.name))
+                .help_names(&key.name, valid.iter().copied());
         }
     }
     for (key, keep) in tree.get("tables").into_iter().flat_map(Node::entries) {

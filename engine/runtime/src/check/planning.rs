@@ -118,7 +118,8 @@ impl<'t> Planner<'t, '_, '_> {
             match of_head.as_slice() {
                 [only] if only == head => finding.help(format!("`{head}` is one stream: write `from: {head}`")),
                 [] if is_kind => finding.help(format!("the rig has no sensor of kind `{head}`")),
-                _ => finding.help_names(entry.text, of_head.iter().map(String::as_str).chain(self.streams.iter().map(|(name, _)| name.as_str()))),
+                _ => finding
+                    .help_names(entry.text, of_head.iter().map(String::as_str).chain(self.streams.iter().map(|(name, _)| name.as_str()))),
             }
             return;
         }

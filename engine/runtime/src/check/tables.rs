@@ -25,33 +25,40 @@ pub(super) fn tables(rig: &Rig, steps: &[PlannedStep]) -> (Vec<TableSpec>, Vec<C
     let mut conflicts = Vec::new();
     let mut tables: BTreeMap<String, TableSpec> = system::tables().into_iter().map(|table| (table.name.clone(), table)).collect();
     for kind in Kind::ALL {
-        let schemas: Vec<_> = rig.sensors.iter().filter(|sensor| sensor.kind == kind).map(|sensor| sensor.stream_schema()).collect();
+        let mut schemas: Vec<_> = rig.sensors.iter().filter(|sensor| sensor.kind == kind).map(|sensor| sensor.stream_schema()).collect();
         if schemas.is_empty() {
             continue;
         }
         let name = kind.name().to_owned();
-        let mut columns: Vec<Arc<Field>> = tables.get(&name).map(|table| table.columns.fields().to_vec()).unwrap_or_default();
-        let of_engine = !columns.is_empty();
-        for schema in &schemas {
-            merge(&mut columns, schema, None, &name, &mut conflicts);
-        }
-        let columns = with_optional(columns, schemas.len() > 1 || of_engine, &schemas);
-        let table = TableSpec { name: name.clone(), key: Some("sensor".to_owned()), columns, high_rate: !of_engine };
-        tables.insert(name, table);
+        // Marks share a table with the sensors of kind `events`, and people's words with those of kind `notes`.
+        let of_engine = tables.get(&name).map(|table| table.columns.clone());
+        let high_rate = of_engine.is_none();
+        schemas.splice(0..0, of_engine.map(|columns| StreamSchema { columns, keys: Vec::new(), rate: None }));
+        let columns = union(&schemas, None, &name, &mut conflicts);
+        tables.insert(name.clone(), TableSpec { name, key: Some("sensor".to_owned()), columns, high_rate });
     }
     for group in steps.chunk_by(|a, b| a.id == b.id) {
         let Some(name) = group[0].table.clone().filter(|name| name != system::ALERTS) else { continue };
-        let mut columns = Vec::new();
-        for step in group {
-            merge(&mut columns, &step.planned.output, Some(&step.id), &name, &mut conflicts);
-        }
         let schemas: Vec<_> = group.iter().map(|step| step.planned.output.clone()).collect();
-        let columns = with_optional(columns, schemas.len() > 1, &schemas);
+        let columns = union(&schemas, Some(&group[0].id), &name, &mut conflicts);
         let key = group[0].key.is_some().then(|| "sensor".to_owned());
         let high_rate = schemas.iter().any(|schema| schema.rate.is_some_and(|rate| rate.hertz() >= HIGH_RATE_HZ));
         tables.insert(name.clone(), TableSpec { name, key, columns, high_rate });
     }
     (tables.into_values().collect(), conflicts)
+}
+
+/// A table's schema: all columns of its streams; one that a stream lacks may be null.
+fn union(schemas: &[StreamSchema], step: Option<&str>, table: &str, conflicts: &mut Vec<Conflict>) -> Arc<Schema> {
+    let mut columns = Vec::new();
+    for schema in schemas {
+        merge(&mut columns, schema, step, table, conflicts);
+    }
+    let everywhere = |name: &str| schemas.iter().all(|schema| schema.index(name).is_some());
+    let optional = |field: Arc<Field>| {
+        if everywhere(field.name()) { field } else { Arc::new(field.as_ref().clone().with_nullable(true)) }
+    };
+    Arc::new(Schema::new(columns.into_iter().map(optional).collect::<Vec<_>>()))
 }
 
 /// Adds a stream's columns to a table's; what they don't agree on is a conflict, or, in a column's metadata, left out.
@@ -76,13 +83,4 @@ fn merge(columns: &mut Vec<Arc<Field>>, schema: &StreamSchema, step: Option<&str
         let message = format!("in the table `{table}` the column `{}` {difference}", field.name());
         conflicts.push(Conflict { step: step.map(str::to_owned), message });
     }
-}
-
-/// A table's schema: a column that one of its streams lacks may be null.
-fn with_optional(columns: Vec<Arc<Field>>, is_shared: bool, schemas: &[StreamSchema]) -> Arc<Schema> {
-    let everywhere = |name: &str| schemas.iter().all(|schema| schema.index(name).is_some());
-    let fields = columns.into_iter().map(|field| {
-        if is_shared && !everywhere(field.name()) { Arc::new(field.as_ref().clone().with_nullable(true)) } else { field }
-    });
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -12,7 +12,11 @@ use std::sync::Arc;
 
 /// All of them.
 pub static REGISTRY: &[Registration] = &[
-    Registration::of::<Scale>("scale", "test", "//! Multiplies one column.\n//!\n//! Nulls stay null.\n//!\n//! ```yaml\n//! with: { column: x }\n//! ```\n"),
+    Registration::of::<Scale>(
+        "scale",
+        "test",
+        "//! Multiplies one column.\n//!\n//! Nulls stay null.\n//!\n//! ```yaml\n//! with: { column: x }\n//! ```\n",
+    ),
     Registration::of::<Fuse>("fuse", "test", "//! Puts streams side by side.\n"),
     Registration::of::<Watch>("watch", "test", "//! Fires when a column is high.\n"),
 ];

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use proprio_core::schema::{FieldExt, meta};
-use proprio_runtime::{Loaded, load};
+use proprio_runtime::{FileKind, Loaded, load};
 
 use crate::fake::REGISTRY;
+use crate::files::golden;
 
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/good")
@@ -68,4 +69,46 @@ fn tests_name_files_from_the_pipelines_folder() {
     assert_eq!(tests[0].play, folder().join("walk.parquet"));
     assert_eq!(tests[0].expect["high"], folder().join("walk.expected.csv"));
     assert_eq!(tests[0].tolerance["since_ns"], 5.0);
+}
+
+#[test]
+fn a_plan_reads_as_a_tree() {
+    let plan = good().plan;
+    golden("graph.txt", &proprio_runtime::graph(&plan));
+    let json = proprio_runtime::graph_json(&plan);
+    assert_eq!(json["steps"][3]["inputs"], serde_json::json!(["turn/pelvis", "turn/trunk", "envelope"]));
+}
+
+#[test]
+fn an_operators_manual_is_its_header_and_its_doc_comments() {
+    let manuals: Vec<String> = REGISTRY.iter().map(proprio_runtime::reference).collect();
+    golden("manual.md", &manuals.join("\n"));
+}
+
+#[test]
+fn the_schema_for_editors_knows_each_operators_configuration() {
+    let schema = proprio_runtime::schema(FileKind::Pipeline, REGISTRY);
+    let cases = schema["$defs"]["StepFile"]["allOf"].as_array().expect("a case an operator");
+    assert_eq!(cases.len(), REGISTRY.len());
+    let then = &cases[0]["then"];
+    assert_eq!(then["properties"]["with"]["$ref"], "#/$defs/scale");
+    assert_eq!(then["required"], serde_json::json!(["with"]));
+    let mut references = Vec::new();
+    collect_references(&schema, &mut references);
+    assert!(references.len() > 5);
+    for reference in references {
+        assert!(schema.pointer(reference.trim_start_matches('#')).is_some(), "{reference} points nowhere");
+    }
+    assert!(proprio_runtime::schema(FileKind::Rig, REGISTRY)["properties"]["sensors"].is_object());
+}
+
+fn collect_references(schema: &serde_json::Value, into: &mut Vec<String>) {
+    match schema {
+        serde_json::Value::Object(entries) => {
+            into.extend(entries.get("$ref").and_then(|path| path.as_str()).map(str::to_owned));
+            entries.values().for_each(|value| collect_references(value, into));
+        }
+        serde_json::Value::Array(items) => items.iter().for_each(|item| collect_references(item, into)),
+        _ => {}
+    }
 }
