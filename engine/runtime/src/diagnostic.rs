@@ -187,7 +187,7 @@ impl<'a> Report<'a> {
 
     /// Findings by line and column with their lines, equal ones once; at most 200.
     pub fn sorted(mut self) -> Vec<Diagnostic> {
-        self.found.sort_by(|a, b| (a.line, a.column).cmp(&(b.line, b.column)));
+        self.found.sort_by_key(|finding| (finding.line, finding.column));
         let mut kept: Vec<Diagnostic> = Vec::with_capacity(self.found.len().min(MAX_FINDINGS));
         for finding in self.found {
             let here = kept.iter().rev().take_while(|other| (other.line, other.column) == (finding.line, finding.column));

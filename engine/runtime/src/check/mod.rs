@@ -68,7 +68,7 @@ pub struct Test {
 pub fn check(path: &Path, registry: &'static [Registration]) -> Checked {
     match read(path) {
         Ok(source) => check_source(&source, path, registry),
-        Err(finding) => Checked { kind: None, diagnostics: vec![finding] },
+        Err(finding) => Checked { kind: None, diagnostics: vec![*finding] },
     }
 }
 
@@ -82,7 +82,7 @@ pub fn check_text(text: &str, path: &Path, registry: &'static [Registration]) ->
 /// # Errors
 /// Every mistake in the pipeline file and its rig file.
 pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
-    let source = read(path).map_err(|finding| vec![finding])?;
+    let source = read(path).map_err(|finding| vec![*finding])?;
     let mut report = Report::new(&source);
     let Some(tree) = tree::parse(&mut report) else { return Err(report.sorted()) };
     if kind_of(&tree) == Some(FileKind::Rig) {
@@ -101,7 +101,7 @@ pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Ve
 /// # Errors
 /// Every mistake in the file.
 pub fn load_rig(path: &Path) -> Result<Rig, Vec<Diagnostic>> {
-    let source = read(path).map_err(|finding| vec![finding])?;
+    let source = read(path).map_err(|finding| vec![*finding])?;
     let (diagnostics, rig) = rig::check_source(&source);
     match rig {
         Some(rig) if !has_errors(&diagnostics) => Ok(rig),
@@ -146,9 +146,9 @@ fn say_unknown_kind(tree: &Node, report: &mut Report<'_>) {
 }
 
 /// Reads a file, in bounds and as UTF-8.
-fn read(path: &Path) -> Result<Source, Diagnostic> {
+fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let name = path.display().to_string();
-    let refuse = |code, message: String| Diagnostic::whole_file(name.clone(), code, message);
+    let refuse = |code, message: String| Box::new(Diagnostic::whole_file(name.clone(), code, message));
     let size = std::fs::metadata(path).map_err(|error| refuse("unreadable", say_io(&error)))?.len();
     if size > tree::MAX_BYTES as u64 {
         return Err(refuse("too-large", format!("the file is larger than {} MiB", tree::MAX_BYTES >> 20)));
@@ -156,7 +156,7 @@ fn read(path: &Path) -> Result<Source, Diagnostic> {
     let bytes = std::fs::read(path).map_err(|error| refuse("unreadable", say_io(&error)))?;
     match String::from_utf8(bytes) {
         Ok(text) => Ok(Source { name, text }),
-        Err(error) => Err(say_not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to())),
+        Err(error) => Err(Box::new(say_not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to()))),
     }
 }
 

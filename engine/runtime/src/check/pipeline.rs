@@ -76,7 +76,7 @@ fn read_rig(tree: &Node, folder: &Path, report: &mut Report<'_>) -> (Option<(Pat
             report.error("rig-file", span, format!("the rig file `{text}` can't be used: {}", finding.message)).help(help);
             (None, Vec::new())
         }
-        Err(finding) => (None, vec![finding]),
+        Err(finding) => (None, vec![*finding]),
     }
 }
 

@@ -36,6 +36,9 @@ struct Match<'t> {
     streams: Vec<usize>,
 }
 
+/// What a step is planned over once: its key where it is planned several times, and the streams with their entries.
+type Group<'t> = (Option<String>, Vec<(usize, Entry<'t>)>);
+
 /// Plans all steps that can be planned, in the order given; a step that fails takes those that read it with it, silently.
 pub(super) fn plan<'t>(
     rig: &Rig,
@@ -142,7 +145,7 @@ impl<'t> Planner<'t, '_, '_> {
     fn plan_step(&mut self, id: &'t str, step: &StepNode<'t>, operator: &'static Registration, matches: &[Match<'t>]) -> Option<()> {
         let reads: Vec<(usize, Entry<'t>)> =
             matches.iter().flat_map(|matched| matched.streams.iter().map(|stream| (*stream, matched.entry))).collect();
-        let groups: Vec<(Option<String>, Vec<(usize, Entry<'t>)>)> = match operator.inputs {
+        let groups: Vec<Group<'t>> = match operator.inputs {
             Inputs::Many => vec![(None, reads)],
             Inputs::One if step.is_plain => vec![(None, reads)],
             Inputs::One => self.keyed(step, reads)?,
@@ -164,8 +167,7 @@ impl<'t> Planner<'t, '_, '_> {
     }
 
     /// One group a stream, keyed by the stream's part after the slash, which must differ.
-    #[expect(clippy::type_complexity, reason = "a list of groups, used in one place")]
-    fn keyed(&mut self, step: &StepNode<'t>, reads: Vec<(usize, Entry<'t>)>) -> Option<Vec<(Option<String>, Vec<(usize, Entry<'t>)>)>> {
+    fn keyed(&mut self, step: &StepNode<'t>, reads: Vec<(usize, Entry<'t>)>) -> Option<Vec<Group<'t>>> {
         let mut seen: BTreeMap<String, usize> = BTreeMap::new();
         let mut groups = Vec::with_capacity(reads.len());
         for (stream, entry) in reads {
