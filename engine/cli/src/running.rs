@@ -29,7 +29,9 @@ impl Running {
     pub fn announce(data: &Path, rig: &str, endpoint: &str) -> anyhow::Result<Self> {
         let format = data.join("format");
         match std::fs::read_to_string(&format) {
-            Ok(text) if text != FORMAT => anyhow::bail!("{} says {:?}; this build writes {:?}", format.display(), text.trim(), FORMAT.trim()),
+            Ok(text) if text != FORMAT => {
+                anyhow::bail!("{} says {:?}; this build writes {:?}", format.display(), text.trim(), FORMAT.trim())
+            }
             Ok(_) => {}
             Err(_) => std::fs::write(&format, FORMAT).with_context(|| format!("{} can't be written", format.display()))?,
         }

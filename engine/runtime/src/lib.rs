@@ -12,7 +12,7 @@ pub mod tree;
 pub mod validate;
 pub mod worker;
 
-pub use check::{Checked, FileKind, Loaded, Test, check, check_text, load, load_rig};
+pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig};
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;
 pub use graph::{graph, graph_json};

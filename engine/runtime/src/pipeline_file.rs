@@ -61,12 +61,16 @@ pub enum Keep {
     For(Duration),
 }
 
-/// One test of a pipeline: a recording, and what it must give.
+/// One test of a pipeline: a recording or a simulation, and what it must give.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TestFile {
-    /// The recording, from this file's folder.
-    pub play: String,
+    /// The recording, from this file's folder; either this or `simulate` is due.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub play: Option<String>,
+    /// The virtual subject; its rig is the pipeline's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub simulate: Option<SimulateFile>,
     /// Files that hold what tables must hold, from this file's folder, by step or table.
     pub expect: BTreeMap<String, String>,
     /// How far a number may be from the expected one, by column; exactly equal where a column isn't named.
@@ -75,6 +79,22 @@ pub struct TestFile {
     /// Event time of the recording's first sample, in RFC 3339; by default `2000-01-01T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub start: Option<String>,
+}
+
+/// A virtual subject, as `proprio simulate` takes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SimulateFile {
+    /// What the subject does and wears: `walking`, `standing` or `full-lab`.
+    pub layout: String,
+    /// For how long.
+    pub duration: Duration,
+    /// Seed of everything that chance decides.
+    #[serde(default)]
+    pub seed: u64,
+    /// Impairments, such as `pelvic-drop=8deg:left`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub impair: Vec<String>,
 }
 
 impl Serialize for Keep {

@@ -16,6 +16,9 @@ use proprio_zenoh::{Publisher, PublisherOptions, Speed};
 use super::connect::ConnectArgs;
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
 
+/// Event time of a recording's first sample, so that two runs agree.
+pub const START: &str = "2000-01-01T00:00:00Z";
+
 /// Publishes a recording (C3D, Parquet, CSV) over zenoh as its sensors, each at its own rate, into a running pipeline.
 ///
 /// Opens a session, sends every sample, waits until all are durable, and ends the session.
@@ -27,7 +30,7 @@ pub struct Args {
     #[arg(long, default_value = "1")]
     speed: Speed,
     /// Event time of the first sample, RFC 3339.
-    #[arg(long, default_value = "2000-01-01T00:00:00Z", value_parser = time, value_name = "TIME")]
+    #[arg(long, default_value = START, value_parser = time, value_name = "TIME")]
     start: TimeNs,
     /// Pseudonym of the subject.
     #[arg(long)]

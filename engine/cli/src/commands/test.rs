@@ -14,7 +14,7 @@ use proprio_files::{OpenOptions, PACKET_NS};
 use proprio_runtime::{Plan, Test, TestInput, Worker};
 use proprio_zenoh::wire;
 
-use super::simulate;
+use super::{play, simulate};
 
 /// Runs the tests in pipeline files: each plays a recording or a simulation through the plan, straight and message by
 /// message, and compares tables with the files that hold what they must hold. Exits with 3 when one differs.
@@ -40,7 +40,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         };
         let plan = Arc::new(loaded.plan);
         for test in &loaded.tests {
-            let name = format!("{} on {}", plan.pipeline, test.input);
+            let name = name(&plan, test);
             match run_one(&plan, test).with_context(|| name.clone())? {
                 differences if differences.is_empty() => {
                     passed += 1;
@@ -59,6 +59,16 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     println!("{passed} passed, {failed} failed");
     Ok(if failed == 0 { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS_OFF) })
+}
+
+fn name(plan: &Plan, test: &Test) -> String {
+    let input = match &test.input {
+        TestInput::Play { file, .. } => file.display().to_string(),
+        TestInput::Simulate(file) => {
+            format!("{} s of {}, seed {} {}", file.duration.seconds(), file.layout, file.seed, file.impair.join(" "))
+        }
+    };
+    format!("{} on {}", plan.pipeline, input.trim_end())
 }
 
 fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
@@ -81,9 +91,10 @@ fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
 /// The input as a recording would hold it.
 fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
     let (packets, from_ns): (Vec<Packet>, TimeNs) = match &test.input {
-        TestInput::Play { file, start_ns } => {
+        TestInput::Play { file, start } => {
+            let start_ns = play::time(start.as_deref().unwrap_or(play::START)).map_err(anyhow::Error::msg)?;
             let recording = proprio_files::open(file, &OpenOptions::default())?;
-            (recording.packets(&plan.rig, *start_ns, PACKET_NS)?.collect::<Result<_, _>>()?, start_ns - 1)
+            (recording.packets(&plan.rig, start_ns, PACKET_NS)?.collect::<Result<_, _>>()?, start_ns - 1)
         }
         TestInput::Simulate(file) => simulate::packets(file, &plan.rig)?,
     };
@@ -137,7 +148,10 @@ fn compare(table: &str, rows: &[RecordBatch], path: &Path, tolerance: &BTreeMap<
             let (expected, found) = (&expected[due], &found[column]);
             let is_near = || {
                 let [expected, found] = [expected, found].map(|text| text.parse::<f64>().ok());
-                expected.zip(found).zip(tolerance.get(name)).is_some_and(|((expected, found), tolerance)| (expected - found).abs() <= *tolerance)
+                expected
+                    .zip(found)
+                    .zip(tolerance.get(name))
+                    .is_some_and(|((expected, found), tolerance)| (expected - found).abs() <= *tolerance)
             };
             if expected != found && !is_near() {
                 return Ok(vec![format!("{table}: row {}, {name}: {found}, expected {expected}", row + 1)]);

@@ -39,7 +39,8 @@ impl Alert {
     pub fn of_chunk<'a>(chunk: &'a TableChunk, rig: &'a str, run_id: &'a str) -> impl Iterator<Item = Self> + 'a {
         let schema = chunk.rows.schema();
         let index = move |name: &str| schema.index_of(name).expect("alert rows have the columns of `alerts`");
-        let [id, stream, state, severity, message] = ["id", "stream", "state", "severity", "message"].map(|name| rows::strings(&chunk.rows, index(name)));
+        let [id, stream, state, severity, message] =
+            ["id", "stream", "state", "severity", "message"].map(|name| rows::strings(&chunk.rows, index(name)));
         let since = rows::integers(&chunk.rows, index("since_ns"));
         rows::times(&chunk.rows).iter().enumerate().map(move |(row, time_ns)| Self {
             id: id.value(row).to_owned(),

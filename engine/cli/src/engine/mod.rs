@@ -18,7 +18,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use proprio_recording::Recorder;
 use proprio_runtime::{Loaded, Worker};
 use proprio_tables::Store;
-use proprio_zenoh::{AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer, wire};
+use proprio_zenoh::{
+    AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer, wire,
+};
 
 use crate::running::Running;
 use metrics::Metrics;

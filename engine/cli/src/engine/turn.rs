@@ -136,7 +136,8 @@ impl Turn {
         for arrival in arrivals {
             let decision = match &arrival.incoming {
                 Incoming::Event(Event::Payload { sensor, encoding, payload }) => {
-                    let control = (encoding == wire::SOURCE).then(|| wire::decode(&self.rig.sensors[*sensor], encoding, payload).ok()).flatten();
+                    let control =
+                        (encoding == wire::SOURCE).then(|| wire::decode(&self.rig.sensors[*sensor], encoding, payload).ok()).flatten();
                     progress.liveness.heard(*sensor, control.as_ref(), arrival.arrival_ns)
                 }
                 Incoming::Event(Event::Decision(_)) => None,
@@ -278,16 +279,17 @@ impl Turn {
 
     /// How the rig is.
     pub(super) fn status(&self, liveness: &Liveness) -> Status {
-        let sensors = self.rig.sensors.iter().zip(self.worker.sources()).enumerate().map(|(sensor, (file, (counts, watermark_ns)))| SensorStatus {
-            name: file.name.clone(),
-            present: liveness.present(sensor),
-            rows: counts.rows,
-            lost: counts.lost,
-            late: counts.late,
-            rejected: counts.rejected,
-            duplicates: counts.duplicates,
-            watermark_ns: Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX),
-        });
+        let sensors =
+            self.rig.sensors.iter().zip(self.worker.sources()).enumerate().map(|(sensor, (file, (counts, watermark_ns)))| SensorStatus {
+                name: file.name.clone(),
+                present: liveness.present(sensor),
+                rows: counts.rows,
+                lost: counts.lost,
+                late: counts.late,
+                rejected: counts.rejected,
+                duplicates: counts.duplicates,
+                watermark_ns: Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX),
+            });
         Status {
             rig: self.rig.name.clone(),
             session: self.worker.session().map(|session| session.id.clone()).unwrap_or_default(),

@@ -14,6 +14,7 @@ use proprio_core::{Registration, Rig};
 use serde::Serialize;
 
 use crate::diagnostic::{Diagnostic, Report, Severity, Source, Span, nearest};
+use crate::pipeline_file::SimulateFile;
 use crate::plan::Plan;
 use crate::tree::{self, Node};
 
@@ -54,14 +55,26 @@ pub struct Loaded {
 /// One test of a pipeline, with its paths resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Test {
-    /// The recording.
-    pub play: PathBuf,
+    /// Where its samples come from.
+    pub input: TestInput,
     /// Files that hold what tables must hold, by table.
     pub expect: BTreeMap<String, PathBuf>,
     /// How far a number may be from the expected one, by column.
     pub tolerance: BTreeMap<String, f64>,
-    /// Event time of the first sample, in RFC 3339.
-    pub start: Option<String>,
+}
+
+/// Where a test's samples come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum TestInput {
+    /// A recording.
+    Play {
+        /// Its file.
+        file: PathBuf,
+        /// Event time of the first sample, in RFC 3339.
+        start: Option<String>,
+    },
+    /// The virtual subject.
+    Simulate(SimulateFile),
 }
 
 /// Checks a rig or a pipeline file, whichever it is; a pipeline's rig file is checked with it.

@@ -9,7 +9,7 @@ use proprio_core::{Kind, Registration, Rig, TableSpec};
 
 use super::names::{self, StepNode};
 use super::planning::{self, Resolved};
-use super::{Loaded, Test, read, rig, tables};
+use super::{Loaded, Test, TestInput, read, rig, tables};
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::pipeline_file::{Keep, PipelineFile};
 use crate::plan::{Plan, PlannedStep};
@@ -101,7 +101,7 @@ fn resolve(step: &StepNode<'_>, registry: &'static [Registration], report: &mut 
     }
 }
 
-/// Reports tables in `tables:` and `tests:` that no kind and no step has.
+/// Reports tables in `tables:` and `tests:` that no kind and no step has, and tests without one input.
 fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_>) {
     let engine: Vec<String> = system::tables().into_iter().map(|table| table.name).collect();
     let ids = steps.iter().filter_map(|step| Some(step.id?.0));
@@ -112,6 +112,11 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
             report
                 .error("unknown-table", key.span, format!("there is no table `{}`", key.name))
                 .help_names(&key.name, valid.iter().copied());
+        }
+    }
+    for test in tree.get("tests").into_iter().flat_map(Node::items) {
+        if test.get("play").is_some() == test.get("simulate").is_some() {
+            report.error("test-input", test.span, "a test has either `play` or `simulate`").help("give one of the two");
         }
     }
     for (key, keep) in tree.get("tables").into_iter().flat_map(Node::entries) {
@@ -155,11 +160,13 @@ fn finish(
             }
         }
     }
-    let tests = file.tests.into_iter().map(|test| Test {
-        play: folder.join(test.play),
-        expect: test.expect.into_iter().map(|(table, path)| (table, folder.join(path))).collect(),
-        tolerance: test.tolerance,
-        start: test.start,
+    let tests = file.tests.into_iter().filter_map(|test| {
+        let play = test.play.map(|file| TestInput::Play { file: folder.join(file), start: test.start });
+        Some(Test {
+            input: play.or(test.simulate.map(TestInput::Simulate))?,
+            expect: test.expect.into_iter().map(|(table, path)| (table, folder.join(path))).collect(),
+            tolerance: test.tolerance,
+        })
     });
     let Rigged { rig, source, path: rig_path } = rigged;
     let sources = rig.sensors.iter().map(proprio_core::Sensor::stream_schema).collect();

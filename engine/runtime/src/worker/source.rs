@@ -89,7 +89,7 @@ impl Source {
     pub(super) fn begin(&mut self, from_ns: TimeNs, sequence: Option<Sequence>) {
         self.activity = Activity::Active;
         self.watermark = from_ns;
-        self.newest = from_ns;
+        self.newest = i64::MIN;
         self.missing.clear();
         self.waiting.clear();
         self.unpassed.clear();
@@ -211,10 +211,10 @@ impl Source {
                 Fate::BadTime
             } else if !finite.as_ref().is_none_or(|finite| finite[row]) {
                 Fate::NotFinite
-            } else if *time <= self.watermark || (self.is_ordered() && *time < newest) {
-                Fate::Late
             } else if self.is_ordered() && *time == newest {
                 Fate::EqualTime
+            } else if *time <= self.watermark || (self.is_ordered() && *time < newest) {
+                Fate::Late
             } else {
                 newest = newest.max(*time);
                 Fate::Accepted

@@ -63,8 +63,9 @@ fn bad_samples_are_rejected_with_their_reason() {
 #[test]
 fn a_silent_source_holds_others_until_it_is_idle() {
     let mut worker = worker();
+    worker.advance(&record(vec![start(), Event::Decision(Decision::Idle { sensor: 2 })]));
     let mut tables = |events| worker.advance(&record(events)).iter().map(|chunk| chunk.table.clone()).collect::<Vec<_>>();
-    assert!(!tables(vec![start(), samples(0, 0, START + 1, &[1.0, 2.0])]).contains(&"pairs".to_owned()));
+    assert!(!tables(vec![samples(0, 0, START + 1, &[1.0, 2.0])]).contains(&"pairs".to_owned()));
     assert!(tables(vec![Event::Decision(Decision::Idle { sensor: 1 })]).contains(&"pairs".to_owned()));
 }
 
@@ -128,6 +129,9 @@ fn worker() -> Worker {
 
 /// A test encoding: JSON `{sequence, time, values}`, one value for all of an IMU's columns.
 fn decode(sensor: &Sensor, encoding: &str, payload: &[u8]) -> Result<SourceMessage, Rejection> {
+    if encoding == "open" {
+        return Ok(SourceMessage::Open { boot: 1, paced: false });
+    }
     if encoding != "test" {
         return Err(Rejection { reason: "encoding", detail: encoding.to_owned() });
     }
@@ -175,7 +179,13 @@ fn scenario(seed: u64) -> Vec<Recorded> {
         random ^= random << 17;
         random % bound
     };
-    let mut events = vec![start(), samples(0, 0, START + 1, &[0.0]), samples(1, 0, START + 1, &[0.0])];
+    let mut events = vec![
+        start(),
+        payload(0, "open", vec![]),
+        payload(1, "open", vec![]),
+        samples(0, 0, START + 1, &[0.0]),
+        samples(1, 0, START + 1, &[0.0]),
+    ];
     let mut sent = [1i64, 1];
     for _ in 0..200 {
         let sensor = next(2) as usize;

@@ -1,0 +1,153 @@
+//! How a test runs the real engine: the binary as a process of its own, on loopback, over a data directory of its own.
+
+use std::io::Read;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+/// No command of a test takes longer than this.
+const LIMIT: Duration = Duration::from_secs(240);
+
+/// A running `proprio run`; ended when it is dropped.
+pub struct Engine {
+    process: Child,
+    endpoint: String,
+    data: tempfile::TempDir,
+}
+
+impl Engine {
+    /// Runs a pipeline file, and waits until it listens.
+    pub fn run(pipeline: &Path) -> Self {
+        let data = tempfile::tempdir().expect("a temporary folder");
+        let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
+        let endpoint = format!("tcp/127.0.0.1:{port}");
+        let log = std::fs::File::create(data.path().join("log")).expect("a log file");
+        let process = proprio()
+            .args(["run", path(pipeline), "--data", path(&data.path().join("data")), "--listen", &endpoint])
+            .stderr(log)
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("the binary starts");
+        let mut engine = Self { process, endpoint, data };
+        let give_up = Instant::now() + Duration::from_secs(60);
+        while !engine.data().join("running.json").exists() {
+            let ended = engine.process.try_wait().expect("the process is ours");
+            assert!(ended.is_none() && Instant::now() < give_up, "proprio run did not come up: {}", engine.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        engine
+    }
+
+    /// The data directory.
+    pub fn data(&self) -> PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// What the engine logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("log")).unwrap_or_default()
+    }
+
+    /// Where it listens.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// Runs another command against this engine, and gives its standard output.
+    pub fn command(&self, args: &[&str]) -> String {
+        let output = finish(proprio().args(args).args(["--connect", &self.endpoint]));
+        assert!(output.status.success(), "proprio {args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.log());
+        String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Rows of a query, as text, without the header.
+    pub fn sql(&self, query: &str) -> Vec<Vec<String>> {
+        let output = finish(proprio().args(["sql", query, "--data", path(&self.data()), "--format", "csv"]));
+        assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
+        rows(&String::from_utf8(output.stdout).expect("text"))
+    }
+
+    /// One number.
+    pub fn number(&self, query: &str) -> f64 {
+        let rows = self.sql(query);
+        let value = rows.first().and_then(|row| row.first()).unwrap_or_else(|| panic!("{query} gives a row"));
+        value.parse().unwrap_or_else(|_| panic!("{query} gives a number, not `{value}`"))
+    }
+
+    /// Ends the engine as an operator would, and waits for its tables; queries go to Delta from here on.
+    pub fn stop(&mut self) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        let give_up = Instant::now() + LIMIT;
+        loop {
+            if let Some(status) = self.process.try_wait().expect("the process is ours") {
+                assert!(status.success(), "proprio run ended with {status}: {}", self.log());
+                return;
+            }
+            assert!(Instant::now() < give_up, "proprio run did not end: {}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The binary under test.
+pub fn proprio() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_proprio"));
+    command.stdin(Stdio::null()).current_dir(super::architecture::root());
+    command
+}
+
+/// Runs a command to its end, within the limit.
+pub fn finish(command: &mut Command) -> Output {
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+    let out = read_all(child.stdout.take().expect("it is piped"));
+    let err = read_all(child.stderr.take().expect("it is piped"));
+    let give_up = Instant::now() + LIMIT;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("the process is ours") {
+            break status;
+        }
+        if Instant::now() > give_up {
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    };
+    Output { status, stdout: out.join().expect("a reader ends"), stderr: err.join().expect("a reader ends") }
+}
+
+fn read_all(mut pipe: impl Read + Send + 'static) -> JoinHandle<Vec<u8>> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        pipe.read_to_end(&mut bytes).expect("a pipe can be read");
+        bytes
+    })
+}
+
+/// A file of the lab's recordings; `None`, with a word, where they are not on this machine.
+pub fn recording(test: &str, name: &str) -> Option<PathBuf> {
+    let folder = std::env::var_os("PROPRIO_DATA").map_or_else(|| super::architecture::root().join("../shared/data"), PathBuf::from);
+    let file = folder.join(name);
+    if !file.exists() {
+        println!("skipped: {test}: no {}", file.display());
+    }
+    file.exists().then_some(file)
+}
+
+/// A path as an argument.
+pub fn path(path: &Path) -> &str {
+    path.to_str().expect("paths of tests are text")
+}
+
+fn rows(text: &str) -> Vec<Vec<String>> {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    reader.records().map(|record| record.expect("CSV").iter().map(str::to_owned).collect()).collect()
+}
