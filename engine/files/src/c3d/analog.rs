@@ -1,0 +1,72 @@
+//! Which analog channels are electromyograms, and what they measured.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array};
+use proprio_core::Kind;
+
+use super::layout::C3d;
+use crate::recording::{FileSensor, entry, make_unique, sanitise};
+
+/// Name of the one sensor that all EMG channels of a file make.
+const NAME: &str = "muscles";
+
+/// The EMG channels of a file as one sensor, in volts; none when it has none.
+///
+/// A channel is EMG when no plate uses it and its unit is a voltage, or it has none and calls itself EMG. Where some of
+/// these call themselves EMG, by label or description, only they count. The rest is left out, with a warning. Volts are
+/// those that the file states, which may be after an amplifier.
+pub(super) fn emg(file: &C3d, plates: &BTreeSet<usize>, warnings: &mut Vec<String>) -> Result<Option<FileSensor>, String> {
+    let [labels, units, descriptions] = ["LABELS", "UNITS", "DESCRIPTIONS"].map(|name| file.parameters.texts("ANALOG", name));
+    let label = |channel: usize| labels.get(channel).cloned().unwrap_or_else(|| format!("channel_{}", channel + 1));
+    let says_emg = |channel: usize| {
+        let texts = [labels.get(channel), descriptions.get(channel)];
+        texts.into_iter().flatten().any(|text| text.to_ascii_lowercase().contains("emg"))
+    };
+    let volts = |channel: usize| match units.get(channel).map(String::as_str) {
+        None | Some("") => says_emg(channel).then_some(1.0),
+        Some(unit) => volts_in(unit),
+    };
+    let others: Vec<usize> = (0..file.channels).filter(|channel| !plates.contains(channel)).collect();
+    let voltages: Vec<(usize, f64)> = others.iter().filter_map(|channel| Some((*channel, volts(*channel)?))).collect();
+    let named = voltages.iter().any(|(channel, _)| says_emg(*channel));
+    let chosen: Vec<(usize, f64)> = voltages.into_iter().filter(|(channel, _)| !named || says_emg(*channel)).collect();
+
+    let left_out: Vec<String> =
+        others.iter().filter(|other| !chosen.iter().any(|(channel, _)| channel == *other)).map(|o| label(*o)).collect();
+    if !left_out.is_empty() {
+        warnings.push(format!("{} analog channels are no EMG and left out: {}", left_out.len(), left_out.join(", ")));
+    }
+    if chosen.is_empty() {
+        return Ok(None);
+    }
+    let mut names: Vec<String> = chosen.iter().map(|(channel, _)| channel_name(&label(*channel), *channel)).collect();
+    make_unique(&mut names);
+    let rate = file.analog_rate()?;
+    let column = |(channel, volts): &(usize, f64)| {
+        let values: Vec<f64> = file.channel(*channel).into_iter().map(|value| value * volts).collect();
+        Arc::new(Float64Array::from(values)) as ArrayRef
+    };
+    let mut rig_entry = entry(Kind::Emg, Some(rate));
+    rig_entry.channels = (1..).zip(names).collect();
+    let columns = chosen.iter().map(column).collect();
+    FileSensor::on_grid(NAME.to_owned(), rig_entry, rate, file.frames * file.samples_per_frame, columns).map(Some)
+}
+
+/// The label without the device's prefix (`Voltage.L_Rect`), in lower case as muscles are written.
+fn channel_name(label: &str, channel: usize) -> String {
+    let bare = ["Voltage.", "EMG.", "Raw."].iter().find_map(|prefix| label.strip_prefix(prefix)).unwrap_or(label);
+    let name = sanitise(bare).to_ascii_lowercase();
+    if name.is_empty() { format!("channel_{}", channel + 1) } else { name }
+}
+
+/// Volts in a unit of voltage.
+pub(crate) fn volts_in(unit: &str) -> Option<f64> {
+    match unit {
+        "V" | "v" | "Volts" | "volts" => Some(1.0),
+        "mV" | "mv" => Some(1e-3),
+        "uV" | "uv" | "µV" | "μV" => Some(1e-6),
+        _ => None,
+    }
+}
