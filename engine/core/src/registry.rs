@@ -56,6 +56,16 @@ impl Registration {
         let lines = header.map(|line| line.strip_prefix(' ').unwrap_or(line)).take_while(|line| !line.starts_with("```"));
         lines.collect::<Vec<_>>().join("\n").trim_end().to_owned()
     }
+
+    /// The first fenced block of the header in `language`, without its fences: `yaml` holds the example's step and input,
+    /// `csv` what it must give.
+    pub fn example(&self, language: &str) -> Option<String> {
+        let header = self.source.lines().map_while(|line| line.strip_prefix("//!"));
+        let mut lines =
+            header.map(|line| line.strip_prefix(' ').unwrap_or(line)).skip_while(|line| line.strip_prefix("```") != Some(language));
+        lines.next()?;
+        Some(lines.take_while(|line| *line != "```").map(|line| format!("{line}\n")).collect())
+    }
 }
 
 impl std::fmt::Debug for Registration {
