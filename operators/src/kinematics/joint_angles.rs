@@ -1,0 +1,413 @@
+//! How are the pelvis and the joints bent? Angles from the orientations of body segments.
+//!
+//! Reads one stream: `orientation/pelvis` for a segment against the lab, or several orientations fused by `align`. Every rotation
+//! (`…q_w …q_x …q_y …q_z`) whose columns name a segment counts: `pelvis`, `thorax`, `thigh`, `shank`, `foot`, the last three with a side.
+//! Whatever these allow comes out, in degrees within ±180:
+//!
+//! | columns | of | positive |
+//! |---|---|---|
+//! | `pelvis_tilt_deg`, `_obliquity_`, `_rotation_` | pelvis in the lab | anterior tilt; right side up; right side forward |
+//! | `thorax_tilt_deg`, `_lean_`, `_rotation_` | thorax in the lab | forward; to the right; right side forward |
+//! | `lumbar_flexion_deg`, `_lateral_bend_`, `_rotation_` | thorax in the pelvis | flexion; to the right; right side forward |
+//! | `hip_<side>_flexion_deg`, `_adduction_`, `_rotation_` | thigh in the pelvis | flexion; adduction; internal |
+//! | `knee_<side>_flexion_deg`, `_adduction_`, `_rotation_` | shank in the thigh | flexion; adduction (varus); internal |
+//! | `ankle_<side>_dorsiflexion_deg`, `_inversion_`, `_rotation_` | foot in the shank | dorsiflexion; inversion; internal |
+//!
+//! Segments have ISB axes, X forward, Y up, Z to the right (Wu and Cavanagh 1995). Joints are Cardan Z–X′–Y″ (Grood and Suntay 1983).
+//! Against the lab the sequence is rotation, obliquity, tilt (Baker 2001), so that tilt and obliquity don't depend on where the
+//! subject faces. Near ±90° of the second angle (adduction, lateral bend, obliquity) the other two become one.
+//!
+//! **Sensor to segment.** `mounting` says which sensor axes point forward and up; by default x forward and y up.
+//! `neutral: 2 s` takes out what is left: the mean pose of the first two seconds without motion (no segment turns by more than
+//! 3°) becomes the pose in which all angles are zero, each sensor's forward axis, made level, facing ahead. Until then
+//! the angles are null. A sensor turned about the vertical against its segment mixes flexion with adduction still: that is what a functional
+//! calibration corrects. Without `neutral`, `heading` is the compass bearing of the lab's forward direction. Frame `earth_up` has no
+//! common heading, so joints between such sensors need `neutral`.
+//!
+//! **Delay** none. A row comes out for every row; where a rotation is null, so are its angles. Source of the thresholds: domain practice, not a norm.
+//!
+//! ```yaml
+//! op: joint_angles
+//! from: fused
+//! with: { neutral: 100 ms, mounting: { thorax: { forward: z, up: -x } } }
+//! input:
+//!   fused:
+//!     schema:
+//!       rate: 20 Hz
+//!       columns:
+//!         - { name: pelvis_q_w, unit: "1", frame: earth_enu, segment: pelvis }
+//!         - { name: pelvis_q_x, unit: "1", frame: earth_enu, segment: pelvis }
+//!         - { name: pelvis_q_y, unit: "1", frame: earth_enu, segment: pelvis }
+//!         - { name: pelvis_q_z, unit: "1", frame: earth_enu, segment: pelvis }
+//!         - { name: pelvis_rest, type: boolean }
+//!         - { name: trunk_q_w, unit: "1", frame: earth_enu, segment: thorax }
+//!         - { name: trunk_q_x, unit: "1", frame: earth_enu, segment: thorax }
+//!         - { name: trunk_q_y, unit: "1", frame: earth_enu, segment: thorax }
+//!         - { name: trunk_q_z, unit: "1", frame: earth_enu, segment: thorax }
+//!     rows: |
+//!       time_ms,pelvis_q_w,pelvis_q_x,pelvis_q_y,pelvis_q_z,trunk_q_w,trunk_q_x,trunk_q_y,trunk_q_z
+//!       0,0.9,0.1,0,0,0.5,0.5,-0.5,0.5
+//!       50,0.7071068,0.7071068,0,0,0.7071068,0,0.7071068,0
+//!       100,0.7071068,0.7071068,0,0,0.7071068,0,0.7071068,0
+//!       150,0.7071068,0.7071068,0,0,0.7071068,0,0.7071068,0
+//!       200,0.7044160,0.7044160,-0.0616284,-0.0616284,0.7071068,0,0.7071068,0
+//!       250,,,,,0.7071068,0,0.7071068,0
+//!       300,0.7044160,0.7044160,0.0616284,-0.0616284,,,,
+//!       350,0.6963642,0.6963642,0.1227878,0.1227878,0.6963642,-0.1227878,0.6963642,0.1227878
+//! ```
+//! ```csv
+//! time_ns,pelvis_tilt_deg,pelvis_obliquity_deg,pelvis_rotation_deg,thorax_tilt_deg,thorax_lean_deg,thorax_rotation_deg,lumbar_flexion_deg,lumbar_lateral_bend_deg,lumbar_rotation_deg
+//! 0,,,,,,,,,
+//! 50000000,,,,,,,,,
+//! 100000000,,,,,,,,,
+//! 150000000,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0,0.0
+//! 200000000,0.0,0.0,-10.0,0.0,0.0,0.0,0.0,0.0,10.0
+//! 250000000,,,,0.0,0.0,0.0,,,
+//! 300000000,10.0,0.0,0.0,,,,,,
+//! 350000000,0.0,0.0,20.0,0.0,0.0,20.0,0.0,0.0,-3.18055e-15
+//! # 8 rows, every bit hashed: fd633b97def901a1
+//! ```
+
+use std::collections::BTreeMap;
+
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::Field;
+use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::quantity::{Angle, Duration};
+use proprio_core::registry::{Configure, Inputs};
+use proprio_core::rows::{batch, float_or_nan, floats, nan_as_null, times};
+use proprio_core::schema::{FieldExt, float, meta};
+use proprio_core::{Operator, Output, Planned, Port, StreamSchema, TimeNs};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
+use crate::kernels::column::is_rotation;
+use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, from_axes, multiply, normalized, rotate};
+use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};
+
+/// Cosine of half of 3°: a segment that turns by more isn't in its neutral pose.
+const STILL_HALF_COSINE: f64 = 0.999_657_324_975_557_2;
+/// Frames with Z up that a segment's rotation may lead to.
+const FRAMES: [&str; 3] = ["earth_enu", "earth_up", "lab"];
+
+/// What `with:` holds.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// How sensors sit on their segments, by segment (`pelvis`) or segment and side (`thigh_left`).
+    #[serde(default)]
+    pub mounting: BTreeMap<String, Mounting>,
+    /// For how long, at the first moment without motion, the pose is taken whose angles are zero; at most 60 s.
+    #[serde(default)]
+    pub neutral: Option<Duration>,
+    /// Compass bearing of the lab's forward direction, clockwise from north; without `neutral`.
+    #[serde(default)]
+    pub heading: Option<Angle>,
+}
+
+/// Which axes of a sensor point forward and up while its wearer stands.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Mounting {
+    /// The axis that points forward.
+    pub forward: Axis,
+    /// The axis that points up.
+    pub up: Axis,
+}
+
+/// A sensor's axis, as printed on its case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum Axis {
+    /// Along x.
+    #[serde(rename = "x")]
+    X,
+    /// Against x.
+    #[serde(rename = "-x")]
+    MinusX,
+    /// Along y.
+    #[serde(rename = "y")]
+    Y,
+    /// Against y.
+    #[serde(rename = "-y")]
+    MinusY,
+    /// Along z.
+    #[serde(rename = "z")]
+    Z,
+    /// Against z.
+    #[serde(rename = "-z")]
+    MinusZ,
+}
+
+impl Axis {
+    const fn vector(self) -> [f64; 3] {
+        match self {
+            Self::X => [1.0, 0.0, 0.0],
+            Self::MinusX => [-1.0, 0.0, 0.0],
+            Self::Y => [0.0, 1.0, 0.0],
+            Self::MinusY => [0.0, -1.0, 0.0],
+            Self::Z => [0.0, 0.0, 1.0],
+            Self::MinusZ => [0.0, 0.0, -1.0],
+        }
+    }
+}
+
+impl Configure for Config {
+    const INPUTS: Inputs = Inputs::One;
+
+    fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
+        let port = &ports[0];
+        let mut findings = Findings::new();
+        let segments = self.segments(port, &mut findings);
+        self.check(port, &segments, &mut findings);
+        let (parts, fields): (Vec<Part>, Vec<[Field; 3]>) = parts(&segments).into_iter().unzip();
+        if parts.is_empty() && findings.is_empty() {
+            let message = format!("`{}` has no rotation (q_w, q_x, q_y, q_z) of a segment that makes an angle", port.stream);
+            let help = "give the sensors a `segment` in the rig file: pelvis and thorax, or thigh, shank and foot with a `side`";
+            findings.push(PlanFinding::input(0, message).help(help));
+        }
+        if self.neutral.is_none() {
+            for part in &parts {
+                let loose = |segment: usize| segments[segment].frame == "earth_up";
+                if let Some(proximal) = part.proximal.filter(|proximal| loose(*proximal) || loose(part.distal)) {
+                    let message = format!("`{}` and `{}` have no common heading", segments[proximal].key, segments[part.distal].key);
+                    findings.push(PlanFinding::step(message).help("with: { neutral: 2 s }, or sensors with a magnetometer"));
+                }
+            }
+        }
+        if !findings.is_empty() {
+            return Err(findings);
+        }
+        let output = StreamSchema::new(fields.into_iter().flatten().collect(), &[], port.schema.rate);
+        let lab_from_earth = conjugate(earth_from_upright((90.0 - self.heading.map_or(0.0, Angle::degrees)).to_radians()));
+        let mounted = |segment: &Segment| Alignment { lab_from_earth, sensor_from_segment: segment.sensor_from_segment };
+        let operator = JointAngles {
+            mounted: segments.iter().map(mounted).collect(),
+            neutral_ns: self.neutral.map(Duration::nanoseconds),
+            columns: segments.iter().map(|segment| segment.column).collect(),
+            parts,
+            output: output.clone(),
+        };
+        Ok(Planned::new(operator, output))
+    }
+}
+
+/// A segment whose rotation the input holds.
+struct Segment {
+    name: &'static str,
+    side: Option<String>,
+    /// `pelvis`, `thigh_left`: as in `mounting`.
+    key: String,
+    frame: String,
+    /// Index of `…q_w`.
+    column: usize,
+    sensor_from_segment: Quaternion,
+}
+
+impl Config {
+    fn segments(&self, port: &Port, findings: &mut Findings) -> Vec<Segment> {
+        let fields: Vec<&Field> = port.schema.columns.fields().iter().map(AsRef::as_ref).collect();
+        let mut segments: Vec<Segment> = Vec::new();
+        for column in (0..fields.len()).filter(|column| is_rotation(&fields[*column..])) {
+            let field = fields[column];
+            let Some((name, sided)) = SEGMENTS.into_iter().find(|(name, _)| field.meta(meta::SEGMENT) == Some(name)) else { continue };
+            let side = if sided { field.meta(meta::SIDE).map(str::to_owned) } else { None };
+            if sided && !matches!(side.as_deref(), Some("left" | "right")) {
+                let message = format!("`{}` is of a {name} without a side", field.name());
+                findings.push(PlanFinding::input(0, message).help("side: left or side: right, in the rig file"));
+                continue;
+            }
+            let frame = field.meta(meta::FRAME).unwrap_or("none").to_owned();
+            if !FRAMES.contains(&frame.as_str()) {
+                let message = format!("`{}` leads to frame `{frame}`, and angles need one with Z up: {}", field.name(), FRAMES.join(", "));
+                findings.push(PlanFinding::input(0, message));
+            }
+            let key = side.as_ref().map_or_else(|| name.to_owned(), |side| format!("{name}_{side}"));
+            if segments.iter().any(|other| other.key == key) {
+                findings.push(PlanFinding::input(0, format!("`{}` is a second rotation of {key}", field.name())));
+            }
+            let sensor_from_segment = self.mounting.get(&key).map_or(from_mounting(Axis::X, Axis::Y), |m| from_mounting(m.forward, m.up));
+            segments.push(Segment { name, side, key, frame, column, sensor_from_segment });
+        }
+        segments
+    }
+
+    fn check(&self, port: &Port, segments: &[Segment], findings: &mut Findings) {
+        if !port.schema.keys.is_empty() {
+            findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
+        }
+        if self.neutral.is_some_and(|neutral| !(1..=60_000_000_000).contains(&neutral.nanoseconds())) {
+            findings.push(PlanFinding::config("/neutral", "a neutral pose takes more than 0 s and at most 60 s"));
+        }
+        if self.neutral.is_some() && self.heading.is_some() {
+            findings.push(
+                PlanFinding::config("/heading", "with `neutral`, forward is where the subject faces then").help("leave one of the two out"),
+            );
+        }
+        for (key, mounting) in &self.mounting {
+            let at = format!("/mounting/{key}");
+            let known: Vec<&str> = segments.iter().map(|segment| segment.key.as_str()).collect();
+            if !known.contains(&key.as_str()) {
+                let finding = PlanFinding::config(&at, format!("`{}` has no rotation of `{key}`", port.stream));
+                findings.push(finding.help(format!("it has {}", known.join(", "))));
+            }
+            if cross(mounting.forward.vector(), mounting.up.vector()) == [0.0; 3] {
+                findings.push(PlanFinding::config(at, "forward and up are along the same axis"));
+            }
+        }
+    }
+}
+
+/// A joint of this input: indices of its segments.
+struct Part {
+    proximal: Option<usize>,
+    distal: usize,
+    joint: &'static Joint,
+    factors: [f64; 3],
+}
+
+/// The joints that the segments allow, with their columns.
+fn parts(segments: &[Segment]) -> Vec<(Part, [Field; 3])> {
+    let mut parts = Vec::new();
+    for joint in &JOINTS {
+        for (distal, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.name == joint.distal) {
+            let side = segment.side.as_deref();
+            let is_proximal = |other: &Segment| Some(other.name) == joint.proximal && (other.side.is_none() || other.side == segment.side);
+            let proximal = segments.iter().position(is_proximal);
+            if joint.proximal.is_some() && proximal.is_none() {
+                continue;
+            }
+            let start = side.map_or_else(|| joint.name.to_owned(), |side| format!("{}_{side}", joint.name));
+            let fields = joint.angles.map(|angle| {
+                let field = float(format!("{start}_{}_deg", angle.name), "deg").frame(joint.proximal.unwrap_or("lab"));
+                let field = field.with(meta::SEGMENT, joint.distal);
+                side.map_or(field.clone(), |side| field.with(meta::SIDE, side))
+            });
+            parts.push((Part { proximal, distal, joint, factors: joint.angles.map(|angle| angle.factor(side)) }, fields));
+        }
+    }
+    parts
+}
+
+fn from_mounting(forward: Axis, up: Axis) -> Quaternion {
+    let (forward, up) = (forward.vector(), up.vector());
+    from_axes(forward, up, cross(forward, up))
+}
+
+fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
+    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
+}
+
+struct JointAngles {
+    /// Index of `…q_w`, by segment.
+    columns: Vec<usize>,
+    /// How sensors sit by `mounting` alone, by segment.
+    mounted: Vec<Alignment>,
+    neutral_ns: Option<i64>,
+    parts: Vec<Part>,
+    output: StreamSchema,
+}
+
+/// What a sensor's rotation stands between to become its segment's.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Alignment {
+    lab_from_earth: Quaternion,
+    sensor_from_segment: Quaternion,
+}
+
+/// How far the neutral pose is.
+#[derive(Serialize, Deserialize)]
+enum State {
+    /// No row with all segments yet.
+    Waiting,
+    /// Without motion since a row: its time and rotations, and the sums since.
+    Still { since: TimeNs, first: Vec<Quaternion>, sums: Vec<Quaternion> },
+    /// Known, by segment.
+    Aligned(Vec<Alignment>),
+}
+
+impl Operator for JointAngles {
+    type State = State;
+
+    fn start(&self) -> State {
+        if self.neutral_ns.is_some() { State::Waiting } else { State::Aligned(self.mounted.clone()) }
+    }
+
+    fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
+        let rows = &inputs[0];
+        if rows.num_rows() == 0 {
+            return watermark;
+        }
+        let mut columns: Vec<Vec<f64>> = (0..self.parts.len() * 3).map(|_| Vec::with_capacity(rows.num_rows())).collect();
+        let parts = self.columns.iter().map(|column| [0, 1, 2, 3].map(|part| floats(rows, column + part))).collect::<Vec<_>>();
+        let mut rotations = vec![[f64::NAN; 4]; self.columns.len()];
+        for (row, time) in times(rows).iter().enumerate() {
+            for (rotation, parts) in rotations.iter_mut().zip(&parts) {
+                *rotation = normalized(parts.map(|part| float_or_nan(part, row)));
+            }
+            self.settle(state, *time, &rotations);
+            match state {
+                State::Aligned(alignments) => self.push_angles(alignments, &mut rotations, &mut columns),
+                _ => columns.iter_mut().for_each(|column| column.push(f64::NAN)),
+            }
+        }
+        let angles = columns.into_iter().map(nan_as_null);
+        let all: Vec<ArrayRef> = std::iter::once(rows.column(0).clone()).chain(angles).collect();
+        out.push(batch(&self.output, all));
+        watermark
+    }
+
+    fn flush(&self, _: &mut State, _: &mut Output) {}
+}
+
+impl JointAngles {
+    /// Takes a row towards the neutral pose; motion begins it anew.
+    fn settle(&self, state: &mut State, time: TimeNs, rotations: &[Quaternion]) {
+        if matches!(state, State::Aligned(_)) || rotations.iter().any(|rotation| rotation[0].is_nan()) {
+            return;
+        }
+        let begin = || State::Still { since: time, first: rotations.to_vec(), sums: rotations.to_vec() };
+        let State::Still { since, first, sums } = state else {
+            *state = begin();
+            return;
+        };
+        if first.iter().zip(rotations).any(|(first, now)| dot(*first, *now).abs() < STILL_HALF_COSINE) {
+            *state = begin();
+            return;
+        }
+        sums.iter_mut().zip(rotations).for_each(|(sum, rotation)| accumulate(sum, *rotation));
+        if self.neutral_ns.is_some_and(|neutral_ns| time.saturating_sub(*since) >= neutral_ns) {
+            let aligned = sums.iter().zip(&self.mounted).map(|(sum, mounted)| mounted.at_neutral(normalized(*sum))).collect();
+            *state = State::Aligned(aligned);
+        }
+    }
+
+    /// Turns the sensors' rotations into the segments', in place, and adds a row of angles. Adding zero makes −0 plain zero.
+    fn push_angles(&self, alignments: &[Alignment], rotations: &mut [Quaternion], columns: &mut [Vec<f64>]) {
+        for (rotation, alignment) in rotations.iter_mut().zip(alignments) {
+            *rotation = multiply(multiply(alignment.lab_from_earth, *rotation), alignment.sensor_from_segment);
+        }
+        for (part, columns) in self.parts.iter().zip(columns.chunks_exact_mut(3)) {
+            let distal = rotations[part.distal];
+            let angles = match part.proximal {
+                Some(proximal) => cardan_zxy(multiply(conjugate(rotations[proximal]), distal)),
+                None => rotation_obliquity_tilt(distal),
+            };
+            for ((column, angle), factor) in columns.iter_mut().zip(&part.joint.angles).zip(part.factors) {
+                column.push(factor * angles.about(angle.axis) + 0.0);
+            }
+        }
+    }
+}
+
+impl Alignment {
+    /// The alignment for which the segment is upright in the neutral pose, facing where the sensor's forward axis points. NaN, and so no angles,
+    /// when that axis is more than 60° from level: then the sensor doesn't sit as `mounting` says.
+    fn at_neutral(&self, earth_from_sensor: Quaternion) -> Self {
+        let earth_from_segment = multiply(earth_from_sensor, self.sensor_from_segment);
+        let [x, y, z] = rotate(earth_from_segment, [1.0, 0.0, 0.0]);
+        let azimuth_rad = if z.abs() > 0.75f64.sqrt() { f64::NAN } else { libm::atan2(y, x) };
+        let upright = earth_from_upright(azimuth_rad);
+        Self { lab_from_earth: conjugate(upright), sensor_from_segment: multiply(conjugate(earth_from_sensor), upright) }
+    }
+}
