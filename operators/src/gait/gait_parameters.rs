@@ -57,6 +57,10 @@
 //!         RHEE_z_m: [{ constant: 0.05 }]
 //! ```
 //! ```csv
+//! time_ns,side,start_ns,stride_time_s,step_time_s,cadence_steps_per_min,stance_percent,swing_percent,single_support_s,initial_double_support_s,terminal_double_support_s,double_support_s,stride_length_m,step_length_m,step_width_m,speed_m_per_s,source,confidence,start_method,opposite_off_method,opposite_contact_method,off_method,end_method
+//! 1520000000,left,500000000,1.02,0.51,117.647,62.7451,37.2549,0.385,0.125,0.13,0.255,1.2,0.6,0.2,1.17647,mixed,0.8,force,foot_velocity,foot_velocity,force,foot_velocity
+//! 2030000000,right,1010000000,1.02,0.51,117.647,,,0.38,0.13,,,,,,,mixed,0.4,foot_velocity,force,foot_velocity,,foot_velocity
+//! # 2 rows, every bit hashed: 4174e4911e23fe29
 //! ```
 
 use std::collections::VecDeque;

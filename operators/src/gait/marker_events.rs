@@ -34,6 +34,22 @@
 //!         RTOE_z_m: [{ constant: 0.1 }, { sine: { amplitude: 0.05, frequency: 1 Hz, phase: 90 deg } }]
 //! ```
 //! ```csv
+//! time_ns,event,side,confidence,method,threshold_n,filter
+//! 250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! 750000000,final_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! 758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 1250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 1258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! 1758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 2250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 2258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! …
+//! 3250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! 3258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! 3750000000,final_contact,right,0.4,foot_velocity,,cubic over 9 frames
+//! 3758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
+//! # 15 rows, every bit hashed: d6dc5066d04ec6cb
 //! ```
 
 use proprio_core::quantity::Duration;
