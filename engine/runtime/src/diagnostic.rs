@@ -171,14 +171,23 @@ impl<'a> Report<'a> {
 
     /// Adds an error, and gives it back so that help can be added.
     pub fn error(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Error, code, span, message.into())
+    }
+
+    /// Adds a warning, and gives it back so that help can be added.
+    pub fn warning(&mut self, code: &'static str, span: Span, message: impl Into<String>) -> &mut Diagnostic {
+        self.add(Severity::Warning, code, span, message.into())
+    }
+
+    fn add(&mut self, severity: Severity, code: &'static str, span: Span, message: String) -> &mut Diagnostic {
         self.found.push(Diagnostic {
             file: self.source.name.clone(),
             line: span.line,
             column: span.column,
             length: span.length,
-            severity: Severity::Error,
+            severity,
             code,
-            message: message.into(),
+            message,
             help: None,
             source_line: String::new(),
         });
@@ -220,6 +229,8 @@ impl Diagnostic {
 /// `did you mean …?`, or the names there are.
 fn names_help(written: &str, valid: &[&str]) -> Option<String> {
     const LISTED: usize = 16;
+    let mut seen = std::collections::BTreeSet::new();
+    let valid: Vec<&str> = valid.iter().copied().filter(|name| seen.insert(*name)).collect();
     if let Some(name) = nearest(written, valid.iter().copied()) {
         return Some(format!("did you mean `{name}`?"));
     }

@@ -102,13 +102,20 @@ fn rate(schema: &StreamSchema) -> String {
     schema.rate.map_or_else(String::new, |rate| format!("  {rate}"))
 }
 
+fn type_name(data_type: &arrow_schema::DataType) -> String {
+    match data_type {
+        arrow_schema::DataType::Utf8 => "text".to_owned(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
 /// The columns with their units, one a line, without those that every stream has.
 fn columns(schema: &StreamSchema) -> Vec<String> {
     let fields: Vec<_> = schema.columns.fields().iter().filter(|field| !is_bookkeeping(field.name())).collect();
     let width = fields.iter().take(LISTED_COLUMNS).map(|field| field.name().chars().count()).max().unwrap_or(0);
     let line = |field: &&std::sync::Arc<arrow_schema::Field>| {
         let is_key = schema.keys.contains(field.name());
-        let unit = field.meta(meta::UNIT).map_or_else(|| field.data_type().to_string().to_lowercase(), str::to_owned);
+        let unit = field.meta(meta::UNIT).map_or_else(|| type_name(field.data_type()), str::to_owned);
         let frame = field.meta(meta::FRAME).map_or_else(String::new, |frame| format!(" in {frame}"));
         format!("{:width$}  {unit}{frame}{}", field.name(), if is_key { " (key)" } else { "" })
     };

@@ -8,15 +8,17 @@ pub mod lineage;
 pub mod pipeline_file;
 pub mod plan;
 pub mod reference;
+pub mod rig_yaml;
 pub mod tree;
 pub mod validate;
 pub mod worker;
 
-pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig};
+pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig, load_rig_text};
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;
 pub use graph::{graph, graph_json};
 pub use lineage::Lineage;
 pub use plan::{Plan, PlannedStep};
 pub use reference::{reference, reference_json};
+pub use rig_yaml::rig_yaml;
 pub use worker::Worker;

@@ -78,6 +78,7 @@ pub struct TestFile {
     pub tolerance: BTreeMap<String, f64>,
     /// Event time of the recording's first sample, in RFC 3339; by default `2000-01-01T00:00:00Z`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d+)?(Z|[+-]\d{2}:\d{2})$"))]
     pub start: Option<String>,
 }
 

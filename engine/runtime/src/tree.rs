@@ -60,7 +60,7 @@ pub fn parse(report: &mut Report<'_>) -> Option<Node> {
         return None;
     }
     let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_documents: 1 },
+        budget: serde_saphyr::budget! { max_depth: MAX_DEPTH, max_nodes: MAX_NODES, max_documents: 2 },
         alias_limits: serde_saphyr::alias_limits! { max_total_replayed_events: MAX_NODES },
         duplicate_keys: DuplicateKeyPolicy::PassThrough,
         merge_keys: MergeKeyPolicy::Error,
@@ -152,28 +152,62 @@ fn find_duplicate_keys(node: &Node, report: &mut Report<'_>) {
 
 /// Turns the parser's error into a finding.
 fn say_unreadable(error: &serde_saphyr::Error, report: &mut Report<'_>) {
-    let plain = error.without_snippet();
     let span = error.location().map(Span::from).unwrap_or_default();
-    if matches!(plain, serde_saphyr::Error::Eof { .. }) && report.source.text.lines().all(|line| line.trim().is_empty()) {
+    let cause = innermost(error);
+    if matches!(cause, serde_saphyr::Error::Eof { .. }) && report.source.text.lines().all(|line| line.trim().is_empty()) {
         report.error("empty", Span::default(), "the file is empty");
         return;
     }
-    let message = match plain {
-        serde_saphyr::Error::MultipleDocuments { .. } => "a second document begins here; a file holds one".to_owned(),
-        serde_saphyr::Error::Budget { .. } => {
-            format!("the file is nested deeper than {MAX_DEPTH} levels or has more than {MAX_NODES} nodes")
-        }
-        serde_saphyr::Error::AliasReplayLimitExceeded { .. } => format!("its aliases expand to more than {MAX_NODES} nodes"),
-        serde_saphyr::Error::MergeKeyNotAllowed { .. } => "merge keys (`<<`) are not read here; write the keys out".to_owned(),
-        _ => UserMessageFormatter.format_message(plain).into_owned(),
-    };
     // The parser's words begin and end as its authors liked; ours are one sentence without a full stop.
-    let message = message.trim_end_matches('.').replace('\n', " ");
-    let has_tab = report.source.line(span.line).trim_start_matches(' ').starts_with('\t');
-    let finding = report.error("syntax", span, message);
-    if has_tab {
-        finding.help("indent with spaces; YAML doesn't allow tabs here");
+    let words = UserMessageFormatter.format_message(cause).trim_end_matches('.').replace('\n', " ");
+    if words.contains("tab")
+        && let Some(tab) = indenting_tab(report, span.line)
+    {
+        report.error("syntax", tab, "a tab stands in the indentation").help("indent with spaces");
+        return;
     }
+    match cause {
+        serde_saphyr::Error::MultipleDocuments { .. } => {
+            report.error("syntax", span, "a second document begins here; a file holds one").help("remove the `---`, or split the file");
+        }
+        serde_saphyr::Error::Budget { .. } => say_too_much(span, report),
+        serde_saphyr::Error::ExternalMessage { .. } if words.contains("recursion limit") => say_too_much(span, report),
+        serde_saphyr::Error::AliasReplayLimitExceeded { .. } => {
+            report.error("syntax", span, format!("the aliases of this file expand to more than {MAX_NODES} values"));
+        }
+        serde_saphyr::Error::MergeKeyNotAllowed { .. } => {
+            report.error("syntax", span, "merge keys (`<<`) are not read here").help("write the keys out");
+        }
+        serde_saphyr::Error::UnknownAnchor { .. } => {
+            let help = "a text that begins with `*` stands in quotes: `\"*\"`";
+            report.error("syntax", span, "this alias refers to nothing").help(help);
+        }
+        _ => {
+            report.error("syntax", span, words);
+        }
+    }
+}
+
+fn say_too_much(span: Span, report: &mut Report<'_>) {
+    report.error("syntax", span, format!("the file is nested deeper than {MAX_DEPTH} levels, or has more than {MAX_NODES} values"));
+}
+
+/// The error within those that only say where it was met.
+fn innermost(error: &serde_saphyr::Error) -> &serde_saphyr::Error {
+    match error.without_snippet() {
+        serde_saphyr::Error::AliasError { error, .. } => innermost(error),
+        plain => plain,
+    }
+}
+
+/// The first tab in the indentation of a line, or of the one after it, where the parser had come to.
+fn indenting_tab(report: &Report<'_>, line: usize) -> Option<Span> {
+    (line..=line + 1).find_map(|line| {
+        let text = report.source.line(line);
+        let indentation = &text[..text.len() - text.trim_start_matches([' ', '\t']).len()];
+        let column = indentation.find('\t')? + 1;
+        Some(Span { line, column, length: 1 })
+    })
 }
 
 impl From<Location> for Span {

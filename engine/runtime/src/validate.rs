@@ -8,10 +8,11 @@ use serde_json::Value as Json;
 use crate::diagnostic::{Diagnostic, Report, Span, nearest};
 use crate::tree::{Key, Node, Value};
 
-/// Reports everything in `node` that doesn't fit `schema`; `owner` is where a missing key of `node` itself is shown.
-pub fn validate(node: &Node, schema: &Json, owner: Span, report: &mut Report<'_>) {
+/// Reports everything in `node` that doesn't fit `schema`; `name` is the key that holds it, if any, and `owner` where a
+/// missing key of `node` itself is shown.
+pub fn validate(node: &Node, schema: &Json, name: Option<&str>, owner: Span, report: &mut Report<'_>) {
     let mut validator = Validator { root: schema, report };
-    validator.check(node, schema, &Place { name: None, owner });
+    validator.check(node, schema, &Place { name, owner });
 }
 
 /// What a node is called, and where it is shown when something is missing in it.
@@ -155,6 +156,7 @@ impl<'v> Validator<'v, '_> {
         let types = types(shape);
         let of_type = types.is_empty() || types.iter().any(|name| is_of_type(node, name));
         let quantity = matches!(node.value, Value::Number(_)) && shape.get("format").is_some();
+        let of_value = shape.get("const").is_none_or(|value| node.to_json() == *value);
         let properties = shape.get("properties").and_then(Json::as_object);
         let of_tag = properties.is_none_or(|properties| {
             properties.iter().all(|(name, property)| match (property.get("const"), node.get(name)) {
@@ -162,7 +164,7 @@ impl<'v> Validator<'v, '_> {
                 _ => true,
             })
         });
-        ((of_type || quantity) && of_tag, report.found)
+        ((of_type || quantity) && of_tag && of_value, report.found)
     }
 
     /// What a branch takes, in words.

@@ -115,7 +115,15 @@ pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Ve
 /// Every mistake in the file.
 pub fn load_rig(path: &Path) -> Result<Rig, Vec<Diagnostic>> {
     let source = read(path).map_err(|finding| vec![*finding])?;
-    let (diagnostics, rig) = rig::check_source(&source);
+    load_rig_text(&source.text, &source.name)
+}
+
+/// The rig of a rig file's text; `name` is what findings call the file.
+///
+/// # Errors
+/// Every mistake in the text.
+pub fn load_rig_text(text: &str, name: &str) -> Result<Rig, Vec<Diagnostic>> {
+    let (diagnostics, rig) = rig::check_source(&Source { name: name.to_owned(), text: text.to_owned() });
     match rig {
         Some(rig) if !has_errors(&diagnostics) => Ok(rig),
         _ => Err(diagnostics),

@@ -9,11 +9,11 @@ use proprio_core::{Kind, Registration, Rig, TableSpec};
 
 use super::names::{self, StepNode};
 use super::planning::{self, Resolved};
-use super::{Loaded, Test, TestInput, read, rig, tables};
+use super::{FileKind, Loaded, Test, TestInput, has_errors, kind_of, read, rig, tables};
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::pipeline_file::{Keep, PipelineFile};
 use crate::plan::{Plan, PlannedStep};
-use crate::tree::{Node, Value};
+use crate::tree::{self, Node, Value};
 use crate::validate::validate;
 
 /// The most steps that a pipeline may have.
@@ -27,7 +27,7 @@ pub(super) fn check(
     registry: &'static [Registration],
 ) -> (Vec<Diagnostic>, Option<Loaded>) {
     let schema = schemars::schema_for!(PipelineFile).to_value();
-    validate(tree, &schema, tree.span, &mut report);
+    validate(tree, &schema, None, tree.span, &mut report);
     let folder = path.parent().unwrap_or(Path::new(""));
     let (rig_file, mut of_rig) = read_rig(tree, folder, &mut report);
     let steps = names::steps(tree);
@@ -40,10 +40,11 @@ pub(super) fn check(
     names::check_ids(&steps, &mut report);
     let order = names::order(&steps, &mut report);
     check_table_names(tree, &steps, &mut report);
+    check_test_files(tree, folder, &mut report);
     let loaded = rig_file.and_then(|(rig_path, source, rig)| {
         let planned = planning::plan(&rig, &steps, &resolved, &order, &mut report);
         let tables = check_tables(&rig, &steps, &planned, &mut report);
-        if report.found.is_empty() {
+        if !has_errors(&report.found) {
             let found = finish(tree, &report, folder, Rigged { rig, source, path: rig_path }, planned, tables);
             found.map_err(|message| report.error("pipeline", tree.span, message).code).ok()
         } else {
@@ -68,7 +69,14 @@ fn read_rig(tree: &Node, folder: &Path, report: &mut Report<'_>) -> (Option<(Pat
     let path = folder.join(text);
     match read(&path) {
         Ok(source) => {
-            let (findings, rig) = rig::check_source(&source);
+            let mut of_rig = Report::new(&source);
+            let Some(rig_tree) = tree::parse(&mut of_rig) else { return (None, of_rig.sorted()) };
+            if kind_of(&rig_tree) == Some(FileKind::Pipeline) {
+                let message = format!("`{text}` is a pipeline file; a rig file is due here");
+                report.error("rig-file", span, message).help("a rig file has the keys `rig` and `sensors`");
+                return (None, Vec::new());
+            }
+            let (findings, rig) = rig::check(&rig_tree, of_rig);
             (rig.map(|rig| (path, source, rig)), findings)
         }
         Err(finding) if finding.line == 0 => {
@@ -94,7 +102,7 @@ fn resolve(step: &StepNode<'_>, registry: &'static [Registration], report: &mut 
     let with = step.with.unwrap_or(&absent);
     if matches!(with.value, Value::Map(_)) {
         let key = step.node.entries().iter().find(|(key, _)| key.name == "with");
-        validate(with, &schema, key.map_or(span, |(key, _)| key.span), report);
+        validate(with, &schema, Some("with"), key.map_or(span, |(key, _)| key.span), report);
         Some(Resolved { operator, is_clean: report.found.len() == before })
     } else {
         Some(Resolved { operator, is_clean: false })
@@ -123,6 +131,18 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
         if keep.value == Value::Bool(false) && engine.contains(&key.name) {
             let message = format!("`{}` is a table of the engine, which is always there", key.name);
             report.error("reserved-name", key.span, message).help("give it a retention, or leave it alone");
+        }
+    }
+}
+
+/// Warns of a test's files that aren't there: its recording may live outside the repository.
+fn check_test_files(tree: &Node, folder: &Path, report: &mut Report<'_>) {
+    for test in tree.get("tests").into_iter().flat_map(Node::items) {
+        let expected = test.get("expect").into_iter().flat_map(Node::entries).map(|(_, file)| file);
+        for file in test.get("play").into_iter().chain(expected) {
+            let Some(path) = file.text().map(|text| folder.join(text)).filter(|path| !path.exists()) else { continue };
+            let help = format!("looked for {}", path.display());
+            report.warning("missing-file", file.span, "there is no such file").help(help);
         }
     }
 }

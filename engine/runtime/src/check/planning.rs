@@ -52,11 +52,9 @@ pub(super) fn plan<'t>(
     let ids: BTreeMap<&str, usize> = steps.iter().enumerate().rev().filter_map(|(index, step)| Some((step.id?.0, index))).collect();
     for index in order {
         let step = &steps[*index];
-        let Some((id, _)) = step.id else {
-            planner.matches(step, &ids);
-            continue;
-        };
         let matches = planner.matches(step, &ids);
+        // Of steps with one id, which is reported elsewhere, the first is planned.
+        let Some((id, _)) = step.id.filter(|(id, _)| ids.get(id) == Some(index)) else { continue };
         if let (Some(matches), Some(Resolved { operator, is_clean: true })) = (matches, &resolved[*index])
             && planner.plan_step(id, step, operator, &matches).is_some()
         {
@@ -201,7 +199,7 @@ impl<'t> Planner<'t, '_, '_> {
         let planned = match (operator.plan)(config, &ports) {
             Ok(planned) => planned,
             Err(findings) => {
-                findings.iter().for_each(|finding| self.say_finding(step, reads, finding));
+                findings.iter().for_each(|finding| self.say_finding(step, reads, finding, &ports));
                 if findings.is_empty() {
                     self.report.error("plan", step.span(), format!("`{}` can't be planned", operator.name));
                 }
@@ -217,14 +215,23 @@ impl<'t> Planner<'t, '_, '_> {
         Some(PlannedStep { id: id.to_owned(), op: operator.name, stream, key, inputs, planned, table: Some(table) })
     }
 
-    /// An operator's finding, at the place in the file that it means.
-    fn say_finding(&mut self, step: &StepNode<'t>, reads: &[(usize, Entry<'t>)], finding: &PlanFinding) {
+    /// An operator's finding, at the place in the file that it means; what was said of another stream of the same step
+    /// already is not said again, but names the stream too.
+    fn say_finding(&mut self, step: &StepNode<'t>, reads: &[(usize, Entry<'t>)], finding: &PlanFinding, ports: &[Port]) {
         let operator = step.op.map_or_else(|| step.span(), |(_, span)| span);
         let span = match &finding.at {
             At::Config(pointer) => step.with.map_or(operator, |with| span_in(with, pointer)),
             At::Input(port) => reads.get(*port).map_or(operator, |(_, entry)| entry.span),
             At::Step => step.span(),
         };
+        let said = self.report.found.iter_mut().filter(|said| said.code == "plan" && (said.line, said.column) == (span.line, span.column));
+        if let ([port], Some(said)) = (ports, said.into_iter().find(|said| is_likewise(&said.message, &finding.message, ports))) {
+            said.message = match said.message.strip_suffix(')') {
+                Some(begun) if begun.contains(LIKEWISE) => format!("{begun}, `{}`)", port.stream),
+                _ => format!("{}{LIKEWISE}`{}`)", said.message, port.stream),
+            };
+            return;
+        }
         self.report.error("plan", span, finding.message.clone()).help.clone_from(&finding.help);
     }
 
@@ -240,6 +247,19 @@ impl<'t> Planner<'t, '_, '_> {
             }
         }
         true
+    }
+}
+
+/// What joins the streams of which one thing is said.
+const LIKEWISE: &str = " (likewise for ";
+
+/// Whether two messages differ in the stream's name alone.
+fn is_likewise(said: &str, message: &str, ports: &[Port]) -> bool {
+    let said = said.split(LIKEWISE).next().unwrap_or(said);
+    let Some(port) = ports.first() else { return false };
+    match message.split_once(&port.stream) {
+        Some((before, after)) => said.len() >= before.len() + after.len() && said.starts_with(before) && said.ends_with(after),
+        None => said == message,
     }
 }
 

@@ -24,9 +24,10 @@ pub(super) fn check_source(source: &Source) -> (Vec<Diagnostic>, Option<Rig>) {
 /// Checks a rig file's tree; the rig when nothing is wrong.
 pub(super) fn check(tree: &Node, mut report: Report<'_>) -> (Vec<Diagnostic>, Option<Rig>) {
     let schema = schemars::schema_for!(RigFile).to_value();
-    validate(tree, &schema, tree.span, &mut report);
+    validate(tree, &schema, None, tree.span, &mut report);
     let mut keys = BTreeMap::new();
-    let rig_name = tree.get("rig").and_then(Node::text);
+    // Keys under a name that can't be one would all be wrong: one mistake is told once.
+    let rig_name = tree.get("rig").and_then(Node::text).filter(|_| report.found.iter().all(|finding| finding.code != "pattern"));
     let sensors = tree.get("sensors");
     if let Some(sensors) = sensors.filter(|sensors| matches!(&sensors.value, tree::Value::Map(entries) if entries.is_empty())) {
         report.error("missing-key", sensors.span, "the rig has no sensors");
@@ -165,5 +166,6 @@ fn is_column_name(text: &str) -> bool {
 
 /// The nearest text that may be part of a column name.
 fn as_column_name(text: &str) -> String {
-    text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect()
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    words.collect::<Vec<_>>().join("_")
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use proprio_core::schema::{FieldExt, meta};
-use proprio_runtime::{FileKind, Loaded, load};
+use proprio_runtime::{FileKind, Loaded, TestInput, load};
 
 use crate::fake::REGISTRY;
 use crate::files::golden;
@@ -66,7 +66,9 @@ fn tables_are_the_kinds_the_steps_and_the_engines_own() {
 #[test]
 fn tests_name_files_from_the_pipelines_folder() {
     let tests = good().tests;
-    assert_eq!(tests[0].play, folder().join("walk.parquet"));
+    assert_eq!(tests[0].input, TestInput::Play { file: folder().join("walk.csv"), start: None });
+    let TestInput::Simulate(subject) = &tests[1].input else { panic!("the second test simulates") };
+    assert_eq!((subject.layout.as_str(), subject.duration.seconds(), subject.seed), ("walking", 20.0, 7));
     assert_eq!(tests[0].expect["high"], folder().join("walk.expected.csv"));
     assert_eq!(tests[0].tolerance["since_ns"], 5.0);
 }
