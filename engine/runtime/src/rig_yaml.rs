@@ -137,7 +137,10 @@ mod tests {
         let labels = (0..60).map(|label| format!("M{label}")).chain(["no".to_owned(), "1".to_owned()]).collect();
         let sensors = [
             ("foot".to_owned(), SensorFile { magnetometer: false, key: Some("lab-1/imu/a b".to_owned()), ..sensor(Kind::Imu) }),
-            ("legs".to_owned(), SensorFile { channels, out_of_order: Some(proprio_core::quantity::Duration::new(0.02)), ..sensor(Kind::Emg) }),
+            (
+                "legs".to_owned(),
+                SensorFile { channels, out_of_order: Some(proprio_core::quantity::Duration::new(0.02)), ..sensor(Kind::Emg) },
+            ),
             ("markers".to_owned(), SensorFile { labels, ..sensor(Kind::Markers) }),
         ];
         let rig = RigFile { rig: "lab-1".to_owned(), sensors: sensors.into_iter().collect() };

@@ -190,7 +190,8 @@ impl<'v> Validator<'v, '_> {
             && !matches_pattern(pattern, text)
         {
             let message = format!("`{text}` doesn't fit `{pattern}`, as {} must", place.called());
-            self.report.error("pattern", node.span, message);
+            let finding = self.report.error("pattern", node.span, message);
+            finding.help = summary(schema).map(str::to_owned);
         }
         let length = text.chars().count() as u64;
         if schema.get("minLength").and_then(Json::as_u64).is_some_and(|least| length < least) {
