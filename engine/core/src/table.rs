@@ -78,22 +78,24 @@ pub mod system {
         StreamSchema::new(vec![text("event").required(), text("side").required(), text("label"), text("source")], &["event", "side"], None)
     }
 
-    /// Rows that an alert step emits: one when it starts firing, one when it clears.
+    /// Rows that an alert step emits: one when it starts firing, one when it clears. `key` holds the key columns of the row that
+    /// it judged, joined by `/`; it is empty for a stream without keys.
     pub fn alert() -> StreamSchema {
         let fields = vec![
+            text("key").required(),
             text("state").required(),
             text("severity").required(),
             text("message").required(),
             column("since_ns", DataType::Int64).unit("ns").required(),
         ];
-        StreamSchema::new(fields, &["state"], None)
+        StreamSchema::new(fields, &["key", "state"], None)
     }
 
     /// Rows of `alerts`: an alert's rows with their id and the stream that the step read.
     pub fn alerts() -> StreamSchema {
         let mut fields: Vec<Field> = vec![text("id").required(), text("stream").required()];
         fields.extend(alert().columns.fields().iter().skip(1).map(|field| field.as_ref().clone()));
-        StreamSchema::new(fields, &["stream", "state"], None)
+        StreamSchema::new(fields, &["stream", "key", "state"], None)
     }
 
     /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all.

@@ -1,5 +1,6 @@
 //! Pure functions over slices, shared by operators and SQL functions.
 
+<<<<<<< HEAD
 pub mod angles;
 pub mod column;
 pub mod foot_markers;
@@ -12,3 +13,16 @@ pub mod plate_contact;
 pub mod quaternion;
 pub mod segment;
 pub mod vqf;
+=======
+pub mod emg;
+pub mod emg_onset;
+pub mod emg_quality;
+#[cfg(test)]
+mod emg_onset_bench;
+pub mod expression;
+pub mod filter;
+pub mod message;
+pub mod names;
+#[cfg(test)]
+pub(crate) mod testing;
+>>>>>>> 4eb7a98 (wip)

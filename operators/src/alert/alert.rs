@@ -1,0 +1,272 @@
+//! When does something need attention: has a condition held for long enough, and when is it over?
+//!
+//! `when` and `clear` are SQL expressions over the columns of the stream (`abs(x) > 5 and side = 'left'`; no functions of time or
+//! chance). An alert **fires** at the first row at or after `since + for` at which `when` has been true on every row since `since`;
+//! the row's `since_ns` says when that began. It never fires on absent data: a row on which `when` is false or null begins anew, and
+//! so does a step in time beyond `gap`. It **clears** at the first row on which `clear` is true and `when` isn't (default: `when` is
+//! false; a null clears nothing). The row that clears carries the `since_ns` of the one that fired.
+//!
+//! A stream with key columns (such as `muscle`) has one alert per key, told apart by the column `key`; at most 1024 keys are waiting
+//! or firing at once, and further ones go unjudged until one of these is over. `message` may name columns in braces,
+//! `pelvis dropped by {pelvis_obliquity_deg} deg`, filled from the row with four significant digits.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use arrow_cast::display::{ArrayFormatter, FormatOptions};
+use proprio_core::quantity::Duration;
+use proprio_core::table::system;
+use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::emg::keep;
+use crate::kernels::expression::Expression;
+use crate::kernels::message::Message;
+
+/// Keys that may be waiting or firing at once.
+const MAX_KEYS: usize = 1024;
+/// Longest step between rows over which a condition counts as held, in periods, where `gap` is left out.
+const GAP_PERIODS: i64 = 10;
+
+/// A condition that has to hold, for how long, and what to say then.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Condition that fires the alert, such as `abs(pelvis_obliquity_deg) > 5`.
+    when: String,
+    /// How long `when` must hold before the alert fires. Left out: it fires at once.
+    #[serde(default = "at_once", rename = "for")]
+    hold: Duration,
+    /// Condition that ends the alert, such as `abs(pelvis_obliquity_deg) < 3`. Left out: `when` is false.
+    #[serde(default)]
+    clear: Option<String>,
+    /// How much it matters.
+    #[serde(default)]
+    severity: Severity,
+    /// What to say; `{column}` is filled from the row. Left out: the condition.
+    #[serde(default)]
+    message: Option<String>,
+    /// Longest step between two rows over which `when` counts as held. Left out: ten periods, or no limit for a stream without a rate.
+    #[serde(default)]
+    gap: Option<Duration>,
+}
+
+/// How much an alert matters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Severity {
+    /// Worth knowing.
+    Info,
+    /// Needs a look.
+    #[default]
+    Warning,
+    /// Needs a hand.
+    Critical,
+}
+
+fn at_once() -> Duration {
+    Duration::new(0.0)
+}
+
+impl Configure for Config {
+    const INPUTS: Inputs = Inputs::One;
+
+    fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
+        let schema = &ports[0].schema;
+        let mut findings = Findings::new();
+        let when = keep(&mut findings, condition(&self.when, schema, "/when"));
+        let clear = match &self.clear {
+            Some(clear) => keep(&mut findings, condition(clear, schema, "/clear")),
+            None => when.clone().map(Expression::negated),
+        };
+        let text = self.message.as_deref();
+        let message = keep(&mut findings, Message::plan(text.unwrap_or(""), &schema.columns).map_err(|found| at("/message", found)));
+        if self.hold.seconds() < 0.0 {
+            findings.push(PlanFinding::config("/for", format!("{} is negative", self.hold)));
+        }
+        if self.gap.is_some_and(|gap| gap.seconds() <= 0.0) {
+            findings.push(PlanFinding::config("/gap", "a gap must be longer than nothing"));
+        }
+        let (Some(when), Some(clear), Some(message), true) = (when, clear, message, findings.is_empty()) else { return Err(findings) };
+        let period_ns = schema.rate.map(|rate| rate.period_ns());
+        let gap_ns = self.gap.map(Duration::nanoseconds).or(period_ns.map(|period| period.saturating_mul(GAP_PERIODS)));
+        let keys = schema.keys.iter().filter_map(|key| schema.index(key)).collect();
+        Ok(Planned::alert(Alert {
+            when,
+            clear,
+            hold_ns: self.hold.nanoseconds(),
+            gap_ns: gap_ns.unwrap_or(i64::MAX),
+            severity: self.severity.name(),
+            message: if text.is_some() { message } else { Message::verbatim(self.when) },
+            keys,
+            output: system::alert(),
+        }))
+    }
+}
+
+fn condition(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Expression, Findings> {
+    Expression::condition(text, &schema.columns).map_err(|errors| at(pointer, errors))
+}
+
+fn at(pointer: &str, errors: Vec<crate::kernels::expression::ExpressionError>) -> Findings {
+    let finding = |error: crate::kernels::expression::ExpressionError| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) };
+    errors.into_iter().map(finding).collect()
+}
+
+impl Severity {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Info => "info",
+            Self::Warning => "warning",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+struct Alert {
+    when: Expression,
+    clear: Expression,
+    hold_ns: i64,
+    gap_ns: i64,
+    severity: &'static str,
+    message: Message,
+    keys: Vec<usize>,
+    output: StreamSchema,
+}
+
+/// What an alert remembers: the keys whose condition holds, and since when.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    holding: BTreeMap<String, Holding>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Holding {
+    since: TimeNs,
+    /// Time of the key's row before.
+    last: TimeNs,
+    is_firing: bool,
+}
+
+/// One row of the output, in the order of the stream: by time, key, state.
+#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct AlertRow {
+    time: TimeNs,
+    key: String,
+    state: &'static str,
+    message: String,
+    since: TimeNs,
+}
+
+impl Operator for Alert {
+    type State = State;
+
+    fn start(&self) -> State {
+        State::default()
+    }
+
+    fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
+        let input = &inputs[0];
+        if input.num_rows() == 0 {
+            return watermark;
+        }
+        let (when, clear) = (self.when.holds(input), self.clear.holds(input));
+        let is_true = |condition: &BooleanArray, row: usize| condition.is_valid(row) && condition.value(row);
+        let mut keys = KeyNames::new(input, &self.keys);
+        let mut found = Vec::new();
+        for (row, time) in rows::times(input).iter().enumerate() {
+            let (when, clear) = (is_true(&when, row), is_true(&clear, row));
+            let key = keys.at(row);
+            if let Some((state, since)) = self.judge(&mut state.holding, key, *time, when, clear) {
+                found.push(AlertRow { time: *time, key: key.to_owned(), state, message: self.message.fill(input, row), since });
+            }
+        }
+        found.sort();
+        out.push(self.batch(&found));
+        watermark
+    }
+
+    fn flush(&self, _: &mut State, _: &mut Output) {}
+}
+
+impl Alert {
+    /// Takes one row of one key; gives the state it changes to and when the condition began.
+    fn judge(
+        &self,
+        holding: &mut BTreeMap<String, Holding>,
+        key: &str,
+        time: TimeNs,
+        when: bool,
+        clear: bool,
+    ) -> Option<(&'static str, TimeNs)> {
+        let Some(held) = holding.get_mut(key) else {
+            if !when || holding.len() >= MAX_KEYS {
+                return None;
+            }
+            let is_firing = self.hold_ns == 0;
+            holding.insert(key.to_owned(), Holding { since: time, last: time, is_firing });
+            return is_firing.then_some(("firing", time));
+        };
+        if held.is_firing {
+            let since = held.since;
+            held.last = time;
+            if when || !clear {
+                return None;
+            }
+            holding.remove(key);
+            return Some(("cleared", since));
+        }
+        if !when {
+            holding.remove(key);
+            return None;
+        }
+        if time.saturating_sub(held.last) > self.gap_ns {
+            held.since = time;
+        }
+        held.last = time;
+        held.is_firing = time.saturating_sub(held.since) >= self.hold_ns;
+        held.is_firing.then_some(("firing", held.since))
+    }
+
+    fn batch(&self, found: &[AlertRow]) -> RecordBatch {
+        let texts = |text: fn(&AlertRow) -> &str| -> ArrayRef { Arc::new(found.iter().map(|row| Some(text(row))).collect::<StringArray>()) };
+        let times = |time: fn(&AlertRow) -> TimeNs| -> ArrayRef { Arc::new(found.iter().map(time).collect::<Int64Array>()) };
+        let columns = vec![
+            times(|row| row.time),
+            texts(|row| &row.key),
+            texts(|row| row.state),
+            Arc::new(found.iter().map(|_| Some(self.severity)).collect::<StringArray>()),
+            texts(|row| &row.message),
+            times(|row| row.since),
+        ];
+        rows::batch(&self.output, columns)
+    }
+}
+
+/// The key of each row as text: its key columns joined by `/`; empty for a stream without keys.
+struct KeyNames<'a> {
+    columns: Vec<ArrayFormatter<'a>>,
+    name: String,
+}
+
+impl<'a> KeyNames<'a> {
+    fn new(input: &'a RecordBatch, keys: &[usize]) -> Self {
+        let formatter = |index: &usize| ArrayFormatter::try_new(input.column(*index), &FORMAT).expect("a key column is text or a number");
+        Self { columns: keys.iter().map(formatter).collect(), name: String::new() }
+    }
+
+    fn at(&mut self, row: usize) -> &str {
+        self.name.clear();
+        for (n, column) in self.columns.iter().enumerate() {
+            if n > 0 {
+                self.name.push('/');
+            }
+            self.name.push_str(&column.value(row).to_string());
+        }
+        &self.name
+    }
+}
+
+const FORMAT: FormatOptions<'static> = FormatOptions::new();

@@ -1,0 +1,316 @@
+//! When does each muscle switch on and off, and how sure is that?
+//!
+//! Reads a raw EMG stream (columns `<muscle>_v` in volts, with a rate) and gives a row per event: muscle, `event` (`onset`, `offset`
+//! or `refused`), for onsets `onset_sd_ms`, the active over the resting RMS as `snr_db`, and for refusals the `reason`. Works on the
+//! band-passed signal (20–450 Hz as in `emg_envelope`), never on an envelope: a generalised likelihood ratio (Staude 2001) raises
+//! the alarm, the maximum-likelihood change time before it is the onset, the spread of the likelihood its standard deviation. The
+//! deviation holds for white noise in the band; real EMG, whose spectrum is narrower, has up to half as much more.
+//!
+//! The baseline is learned for `baseline` at the start and then from the last 2 s of rest; a rest of half its variance or less
+//! replaces it at once, so a stream may begin in the middle of a contraction. An onset is **refused** when its signal-to-noise ratio
+//! lies below `min_snr_db` by more than 1.5 standard deviations of its estimate, when it is shorter than `shortest_burst`, and when
+//! it doesn't end within `longest_burst` (then the baseline is learned anew).
+//!
+//! Delay: an event is alarmed at most 300 ms after it happened, decided 100 ms after the alarm, or 200 or 300 ms after it while the
+//! ratio is in doubt. Rows are sorted by time, so the watermark lags by 320 ms at rest and by up to 620 ms while an alarm waits.
+//! After a loss (a step in time beyond `gap`, or a null) a channel decides what is waiting and learns anew; an activity that is cut
+//! by a loss or the session's end has no offset.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use proprio_core::quantity::{Duration, Frequency};
+use proprio_core::schema::{FieldExt, float, text};
+use proprio_core::time::SECOND_NS;
+use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::kernels::emg::{self, Channel, keep};
+use crate::kernels::emg_onset::{Detector, DetectorOptions, DetectorSettings, Found, Refusal, SEARCH_S, What};
+use crate::kernels::filter::{Filter, FilterState};
+
+/// What the watermark lags by beyond the search, for the filter's delay and uneven sample times.
+const SLACK_S: f64 = 0.02;
+
+/// Onsets and offsets of muscle activity, each onset with its standard deviation.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Muscles to take, such as `gluteus_medius_left`; all of the stream's when left out.
+    muscles: Vec<String>,
+    /// Edges of the band-pass (−3 dB). Left out: 20 Hz to 450 Hz, or to 0.45 of the rate where that is lower.
+    band: Option<[Frequency; 2]>,
+    /// Order of the band-pass at each edge, 1 to 4.
+    order: usize,
+    /// Mains frequency to notch out, where hum is present.
+    notch: Option<Frequency>,
+    /// Log-likelihood ratio, in nats, at which a change is believed: more means fewer false alarms and later ones.
+    threshold: f64,
+    /// Active over resting RMS, in decibels, below which an onset is refused.
+    min_snr_db: f64,
+    /// Rest that is learned before anything is detected.
+    baseline: Duration,
+    /// Shortest activity that counts.
+    shortest_burst: Duration,
+    /// Shortest rest that ends an activity.
+    shortest_rest: Duration,
+    /// Longest activity that is believed.
+    longest_burst: Duration,
+    /// Step in time beyond which samples count as missing (at least one and a half periods).
+    gap: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            muscles: Vec::new(),
+            band: None,
+            order: 2,
+            notch: None,
+            threshold: 11.0,
+            min_snr_db: 3.0,
+            baseline: Duration::new(0.5),
+            shortest_burst: Duration::new(0.025),
+            shortest_rest: Duration::new(0.05),
+            longest_burst: Duration::new(10.0),
+            gap: Duration::new(0.005),
+        }
+    }
+}
+
+impl Configure for Config {
+    const INPUTS: Inputs = Inputs::One;
+
+    fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
+        let mut findings = Findings::new();
+        let channels = keep(&mut findings, emg::channels(&ports[0], &self.muscles));
+        self.check_limits(&mut findings);
+        let Some(rate) = keep(&mut findings, emg::rate(&ports[0])) else { return Err(findings) };
+        let band = keep(&mut findings, emg::band_filter(self.band, self.order, self.notch, rate));
+        let longest_step_ns = keep(&mut findings, emg::longest_step_ns(self.gap, rate));
+        let (Some(mut channels), Some(band), Some(longest_step_ns), true) = (channels, band, longest_step_ns, findings.is_empty()) else {
+            return Err(findings);
+        };
+        channels.sort_by(|a, b| a.muscle.cmp(&b.muscle));
+        let options = DetectorOptions {
+            threshold: self.threshold,
+            min_snr_db: self.min_snr_db,
+            baseline_s: self.baseline.seconds(),
+            shortest_burst_s: self.shortest_burst.seconds(),
+            shortest_rest_s: self.shortest_rest.seconds(),
+            longest_burst_s: self.longest_burst.seconds(),
+        };
+        let fields = vec![
+            text("muscle").required(),
+            text("event").required(),
+            float("onset_sd_ms", "ms"),
+            float("snr_db", "dB"),
+            text("reason"),
+        ];
+        let output = StreamSchema::new(fields, &["muscle", "event"], None);
+        let hertz = rate.hertz();
+        let operator = Onsets {
+            channels,
+            settings: DetectorSettings::new(options, &band, hertz),
+            delay_ns: nanoseconds(emg::delay_s(&band, hertz)),
+            band,
+            sample_ms: 1000.0 / hertz,
+            lag_ns: nanoseconds(SEARCH_S + SLACK_S),
+            longest_step_ns,
+            min_snr_db: self.min_snr_db,
+            output: output.clone(),
+        };
+        Ok(Planned::new(operator, output))
+    }
+}
+
+impl Config {
+    fn check_limits(&self, findings: &mut Findings) {
+        let mut check = |pointer: &str, value: f64, low: f64, high: f64, unit: &str| {
+            if !(low..=high).contains(&value) {
+                findings.push(PlanFinding::config(pointer, format!("{value}{unit} is not within {low}{unit} to {high}{unit}")));
+            }
+        };
+        check("/threshold", self.threshold, 2.0, 1000.0, "");
+        check("/min_snr_db", self.min_snr_db, 0.0, 40.0, " dB");
+        check("/baseline", self.baseline.seconds(), 0.1, 10.0, " s");
+        check("/shortest_burst", self.shortest_burst.seconds(), 0.0, 1.0, " s");
+        check("/shortest_rest", self.shortest_rest.seconds(), 0.0, 0.25, " s");
+        check("/longest_burst", self.longest_burst.seconds(), 1.0, 600.0, " s");
+    }
+}
+
+fn nanoseconds(seconds: f64) -> i64 {
+    (seconds * SECOND_NS as f64).round() as i64
+}
+
+struct Onsets {
+    /// By name, which is the order of rows at one instant.
+    channels: Vec<Channel>,
+    settings: DetectorSettings,
+    band: Filter,
+    /// How much later than the muscle the filtered signal is.
+    delay_ns: i64,
+    sample_ms: f64,
+    /// No event is older than this when its alarm is raised.
+    lag_ns: i64,
+    longest_step_ns: i64,
+    min_snr_db: f64,
+    output: StreamSchema,
+}
+
+/// What the detectors remember.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct State {
+    /// Times of the newest samples; the last one has index `samples` − 1.
+    times: VecDeque<TimeNs>,
+    samples: u64,
+    channels: Vec<ChannelState>,
+    /// Events that wait until none can come before them.
+    pending: Vec<Event>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct ChannelState {
+    /// The first raw sample, taken off all that follow: a filter that starts on an offset would ring.
+    offset: Option<f64>,
+    band: FilterState,
+    detector: Detector,
+}
+
+/// A row; ordered by time, muscle, event.
+#[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+struct Event {
+    time: TimeNs,
+    muscle: usize,
+    event: String,
+    onset_sd_ms: Option<f64>,
+    snr_db: Option<f64>,
+    reason: Option<String>,
+}
+
+impl Operator for Onsets {
+    type State = State;
+
+    fn start(&self) -> State {
+        let channels = self.channels.iter().map(|_| self.channel(0)).collect();
+        State { times: VecDeque::new(), samples: 0, channels, pending: Vec::new() }
+    }
+
+    fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
+        let input = &inputs[0];
+        let times = rows::times(input);
+        let breaks = emg::breaks(times, state.times.back().copied(), self.longest_step_ns);
+        let first = state.samples;
+        state.times.extend(times);
+        state.samples += times.len() as u64;
+        let mut found = Vec::new();
+        for (muscle, channel) in self.channels.iter().enumerate() {
+            let raw = rows::floats(input, channel.index);
+            for (row, is_break) in breaks.iter().enumerate() {
+                let sample = rows::float_or_nan(raw, row);
+                let index = first + row as u64;
+                if *is_break || !sample.is_finite() {
+                    self.cut(state, muscle, index + u64::from(!sample.is_finite()), &mut found);
+                }
+                if sample.is_finite() {
+                    let memory = &mut state.channels[muscle];
+                    let offset = *memory.offset.get_or_insert(sample);
+                    memory.detector.push(&self.settings, self.band.step(&mut memory.band, sample - offset), &mut found);
+                    self.note(state, muscle, &mut found);
+                }
+            }
+        }
+        // Once the watermark is further than a gap ahead, the next row can only come after one.
+        if state.times.back().is_some_and(|last| watermark.saturating_sub(*last) > self.longest_step_ns) {
+            self.cut_all(state);
+        }
+        let promised = self.promise(state, watermark);
+        self.emit(state, promised, out);
+        let surplus = state.times.len().saturating_sub(self.settings.reach());
+        state.times.drain(..surplus);
+        promised
+    }
+
+    fn flush(&self, state: &mut State, out: &mut Output) {
+        self.cut_all(state);
+        self.emit(state, TimeNs::MAX, out);
+    }
+}
+
+impl Onsets {
+    fn channel(&self, index: u64) -> ChannelState {
+        ChannelState { offset: None, band: self.band.start(), detector: Detector::new(&self.settings, index) }
+    }
+
+    /// Ends a channel's stretch of samples; the next sample has this index.
+    fn cut(&self, state: &mut State, muscle: usize, next: u64, found: &mut Vec<Found>) {
+        state.channels[muscle].detector.finish(&self.settings, found);
+        self.note(state, muscle, found);
+        state.channels[muscle] = self.channel(next);
+    }
+
+    fn cut_all(&self, state: &mut State) {
+        let mut found = Vec::new();
+        for muscle in 0..self.channels.len() {
+            self.cut(state, muscle, state.samples, &mut found);
+        }
+    }
+
+    /// The time up to which nothing more will be found: a detector that waits for a decision may find something before its alarm.
+    fn promise(&self, state: &State, watermark: TimeNs) -> TimeNs {
+        let waiting = state.channels.iter().filter_map(|channel| channel.detector.waiting_since());
+        let alarms = waiting.map(|alarm| time_at(state, alarm));
+        alarms.fold(watermark, TimeNs::min).saturating_sub(self.lag_ns)
+    }
+
+    fn note(&self, state: &mut State, muscle: usize, found: &mut Vec<Found>) {
+        for Found { index, alarm, what } in found.drain(..) {
+            let earliest = time_at(state, alarm).saturating_sub(self.lag_ns) + 1;
+            let time = time_at(state, index).saturating_sub(self.delay_ns).max(earliest);
+            let (event, onset_sd_ms, snr_db, reason) = match what {
+                What::Onset { sd, snr_db } => ("onset", Some(sd * self.sample_ms), Some(snr_db), None),
+                What::Offset => ("offset", None, None, None),
+                What::Refused { snr_db, reason } => ("refused", None, Some(snr_db), Some(self.said(reason))),
+            };
+            let event = Event { time, muscle, event: event.to_owned(), onset_sd_ms, snr_db, reason };
+            let at = state.pending.partition_point(|other| (other.time, other.muscle, &other.event) < (time, muscle, &event.event));
+            if state.pending.get(at).is_none_or(|other| (other.time, other.muscle, &other.event) != (time, muscle, &event.event)) {
+                state.pending.insert(at, event);
+            }
+        }
+    }
+
+    fn said(&self, reason: Refusal) -> String {
+        match reason {
+            Refusal::Snr => format!("signal-to-noise ratio below {} dB", self.min_snr_db),
+            Refusal::Short => "shorter than the shortest burst".to_owned(),
+            Refusal::Endless => "longer than the longest burst: the baseline is learned anew".to_owned(),
+        }
+    }
+
+    /// Emits the pending events up to `until`.
+    fn emit(&self, state: &mut State, until: TimeNs, out: &mut Output) {
+        let ready = state.pending.partition_point(|event| event.time <= until);
+        let events: Vec<Event> = state.pending.drain(..ready).collect();
+        let muscle = |event: &Event| Some(self.channels[event.muscle].muscle.as_str());
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(events.iter().map(|event| event.time).collect::<Int64Array>()),
+            Arc::new(events.iter().map(muscle).collect::<StringArray>()),
+            Arc::new(events.iter().map(|event| Some(event.event.as_str())).collect::<StringArray>()),
+            Arc::new(events.iter().map(|event| event.onset_sd_ms).collect::<Float64Array>()),
+            Arc::new(events.iter().map(|event| event.snr_db).collect::<Float64Array>()),
+            Arc::new(events.iter().map(|event| event.reason.as_deref()).collect::<StringArray>()),
+        ];
+        out.push(rows::batch(&self.output, columns));
+    }
+}
+
+/// Time of the sample with this index; the beginning of time when it is out of reach.
+fn time_at(state: &State, index: u64) -> TimeNs {
+    let back = state.samples.saturating_sub(index) as usize;
+    let position = state.times.len().checked_sub(back);
+    position.and_then(|position| state.times.get(position)).copied().unwrap_or(TimeNs::MIN)
+}
