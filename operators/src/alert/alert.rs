@@ -111,7 +111,10 @@ fn condition(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Express
 }
 
 fn at(pointer: &str, errors: Vec<crate::kernels::expression::ExpressionError>) -> Findings {
-    let finding = |error: crate::kernels::expression::ExpressionError| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) };
+    let finding = |error: crate::kernels::expression::ExpressionError| PlanFinding {
+        help: error.help,
+        ..PlanFinding::config(pointer, error.message)
+    };
     errors.into_iter().map(finding).collect()
 }
 
@@ -231,7 +234,8 @@ impl Alert {
     }
 
     fn batch(&self, found: &[AlertRow]) -> RecordBatch {
-        let texts = |text: fn(&AlertRow) -> &str| -> ArrayRef { Arc::new(found.iter().map(|row| Some(text(row))).collect::<StringArray>()) };
+        let texts =
+            |text: fn(&AlertRow) -> &str| -> ArrayRef { Arc::new(found.iter().map(|row| Some(text(row))).collect::<StringArray>()) };
         let times = |time: fn(&AlertRow) -> TimeNs| -> ArrayRef { Arc::new(found.iter().map(time).collect::<Int64Array>()) };
         let columns = vec![
             times(|row| row.time),
@@ -270,3 +274,120 @@ impl<'a> KeyNames<'a> {
 }
 
 const FORMAT: FormatOptions<'static> = FormatOptions::new();
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Float64Array;
+    use proprio_core::schema::{float, text};
+    use proprio_core::{Planned, Rate};
+    use serde_json::{Value, json};
+
+    use crate::kernels::testing::{assert_chunking_is_invisible, plan, run, texts};
+
+    use super::*;
+
+    const MS: i64 = 1_000_000;
+
+    fn angles(rate: Option<Rate>) -> StreamSchema {
+        StreamSchema::new(vec![float("drop_deg", "deg")], &[], rate)
+    }
+
+    /// Rows of a stream without keys: time in milliseconds, value.
+    fn batch(schema: &StreamSchema, samples: &[(i64, f64)]) -> RecordBatch {
+        let times: Int64Array = samples.iter().map(|(time, _)| time * MS).collect();
+        rows::batch(schema, vec![Arc::new(times), rows::nan_as_null(samples.iter().map(|(_, value)| *value).collect())])
+    }
+
+    /// What an alert says: time, state, since, all times in milliseconds.
+    fn said(planned: &Planned, batch: &RecordBatch) -> Vec<(i64, String, i64)> {
+        let found = run(planned, batch);
+        let since = rows::integers(&found, 5).values();
+        let states = texts(&found, "state");
+        rows::times(&found).iter().zip(states).zip(since).map(|((time, state), since)| (time / MS, state, since / MS)).collect()
+    }
+
+    fn firing(time: i64, since: i64) -> (i64, String, i64) {
+        (time, "firing".to_owned(), since)
+    }
+
+    fn cleared(time: i64, since: i64) -> (i64, String, i64) {
+        (time, "cleared".to_owned(), since)
+    }
+
+    fn pelvic_drop() -> Value {
+        json!({ "when": "abs(drop_deg) > 5", "for": "300 ms", "clear": "abs(drop_deg) < 3", "message": "pelvis drops by {drop_deg} deg" })
+    }
+
+    #[test]
+    fn fires_once_it_has_held_and_clears_by_its_own_condition() {
+        let schema = angles(Some(Rate::hz(10)));
+        let planned = plan("alert", pelvic_drop(), &schema).expect("a plan");
+        assert!(planned.is_alert);
+        let samples =
+            [(0, 6.0), (100, 2.0), (200, -6.0), (300, 7.0), (400, 6.0), (500, 8.0), (600, 4.0), (700, 6.0), (800, 2.5), (900, 9.0)];
+        assert_eq!(said(&planned, &batch(&schema, &samples)), [firing(500, 200), cleared(800, 200)]);
+        let found = run(&planned, &batch(&schema, &samples));
+        assert_eq!(texts(&found, "message"), ["pelvis drops by 8 deg", "pelvis drops by 2.5 deg"]);
+        assert_eq!(texts(&found, "severity"), ["warning", "warning"]);
+    }
+
+    #[test]
+    fn absent_data_neither_fires_nor_clears() {
+        let schema = angles(Some(Rate::hz(10)));
+        let planned = plan("alert", json!({ "when": "drop_deg > 5", "for": "300 ms" }), &schema).expect("a plan");
+        assert_eq!(said(&planned, &batch(&schema, &[(0, 6.0), (200, 6.0)])), []);
+        let null_begins_anew = [(0, 6.0), (200, f64::NAN), (300, 6.0), (599, 6.0), (600, 6.0), (700, f64::NAN), (800, 5.0)];
+        assert_eq!(said(&planned, &batch(&schema, &null_begins_anew)), [firing(600, 300), cleared(800, 300)]);
+        let silence_begins_anew = [(0, 6.0), (1001, 6.0), (1301, 6.0)];
+        assert_eq!(said(&planned, &batch(&schema, &silence_begins_anew)), [firing(1301, 1001)]);
+        let unbounded = plan("alert", json!({ "when": "drop_deg > 5", "for": "300 ms" }), &angles(None)).expect("a plan");
+        assert_eq!(said(&unbounded, &batch(&schema, &silence_begins_anew)), [firing(1001, 0)]);
+    }
+
+    #[test]
+    fn without_for_it_fires_at_once() {
+        let schema = angles(None);
+        let planned = plan("alert", json!({ "when": "drop_deg > 5", "severity": "critical" }), &schema).expect("a plan");
+        let samples = batch(&schema, &[(0, 6.0), (1, 7.0), (2, 5.0), (3, 6.0)]);
+        assert_eq!(said(&planned, &samples), [firing(0, 0), cleared(2, 0), firing(3, 3)]);
+        assert_eq!(texts(&run(&planned, &samples), "message")[0], "drop_deg > 5");
+    }
+
+    #[test]
+    fn each_key_has_its_own_alert() {
+        let schema = StreamSchema::new(vec![text("muscle"), float("delay_ms", "ms")], &["muscle"], None);
+        let times = Int64Array::from(vec![0, 0, MS, MS, 2 * MS]);
+        let muscles = StringArray::from(vec!["a", "b", "a", "b", "b"]);
+        let delays = Float64Array::from(vec![30.0, 30.0, 10.0, 40.0, 0.0]);
+        let batch = rows::batch(&schema, vec![Arc::new(times), Arc::new(muscles), Arc::new(delays)]);
+        let planned = plan("alert", json!({ "when": "delay_ms > 25" }), &schema).expect("a plan");
+        let found = run(&planned, &batch);
+        assert_eq!(texts(&found, "key"), ["a", "b", "a", "b"]);
+        assert_eq!(texts(&found, "state"), ["firing", "firing", "cleared", "cleared"]);
+    }
+
+    #[test]
+    fn chunking_is_invisible() {
+        let schema = angles(Some(Rate::hz(1000)));
+        let samples: Vec<(i64, f64)> = (0..3000).map(|k| (k, 8.0 * libm::sin(k as f64 / 90.0))).collect();
+        let config = json!({ "when": "drop_deg > 5", "for": "50 ms", "clear": "drop_deg < 1" });
+        assert_chunking_is_invisible(&plan("alert", config, &schema).expect("a plan"), &batch(&schema, &samples), 3);
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_refused_with_its_pointer() {
+        let config = json!({ "when": "drop_dg > 5", "clear": "drop_deg", "message": "{drop}", "for": "-1 s", "gap": "0 s" });
+        let findings = plan("alert", config, &angles(None)).expect_err("five mistakes");
+        let at: Vec<_> = findings.iter().map(|finding| format!("{:?}", finding.at)).collect();
+        assert_eq!(at, ["Config(\"/when\")", "Config(\"/clear\")", "Config(\"/message\")", "Config(\"/for\")", "Config(\"/gap\")"]);
+        assert_eq!(findings[0].help.as_deref(), Some("write `drop_deg`"));
+        for wrong in [
+            json!({}),
+            json!({ "when": "true", "unknown": 1 }),
+            json!({ "when": "true", "severity": "loud" }),
+            json!({ "when": "true", "for": "20 Hz" }),
+        ] {
+            assert!(plan("alert", wrong.clone(), &angles(None)).is_err(), "{wrong}");
+        }
+    }
+}

@@ -108,8 +108,7 @@ impl Configure for Config {
             return Err(findings);
         }
         let (window, floor) = (self.window.seconds(), self.floor.volts());
-        let quality =
-            QualitySettings::new(&band, rate.hertz(), window, floor, self.clipped_share, self.noise_frequency, self.noise_crest);
+        let quality = QualitySettings::new(&band, rate.hertz(), window, floor, self.clipped_share, self.noise_frequency, self.noise_crest);
         let columns = channels.iter().flat_map(|channel| {
             let envelope = float(format!("{}_envelope_v", channel.muscle), "V");
             [channel.place(envelope), channel.place(text(format!("{}_quality", channel.muscle)))]
@@ -292,5 +291,159 @@ impl Squares {
             self.since_exact = 0;
         }
         (self.sum.max(0.0) / self.window.len() as f64).sqrt()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::Array;
+    use proprio_core::At;
+    use serde_json::{Value, json};
+
+    use crate::kernels::testing::{Noise, assert_chunking_is_invisible, emg_batch, emg_schema, numbers, plan, run, texts};
+
+    use super::*;
+
+    const RATE: Rate = Rate::hz(2000);
+
+    /// One channel through the operator: its envelope and its quality.
+    fn envelope(config: Value, samples: Vec<f64>) -> (Vec<Option<f64>>, Vec<String>) {
+        let schema = emg_schema(&["soleus"], RATE);
+        let found = run(&plan("emg_envelope", config, &schema).expect("a plan"), &emg_batch(&schema, &[samples]));
+        (numbers(&found, "soleus_envelope_v").iter().collect(), texts(&found, "soleus_quality"))
+    }
+
+    /// Two bursts a second of 40 µV at 30 to 150 Hz on 4 µV of white noise, as a walking muscle gives.
+    fn walking(seconds: usize, seed: u64) -> Vec<f64> {
+        let mut noise = Noise::new(seed);
+        let filter = Filter::band_pass(2, 30.0, 150.0, 2000.0);
+        let mut state = filter.start();
+        let level = |k: usize| if k % 1000 < 400 { 120e-6 } else { 0.0 };
+        (0..seconds * 2000).map(|k| filter.step(&mut state, noise.gaussian()) * level(k) + 4e-6 * noise.gaussian()).collect()
+    }
+
+    fn share(quality: &[String], wanted: &str, from: usize) -> f64 {
+        quality[from..].iter().filter(|quality| *quality == wanted).count() as f64 / (quality.len() - from) as f64
+    }
+
+    #[test]
+    fn a_sine_has_the_envelope_that_its_amplitude_says() {
+        let sine: Vec<f64> =
+            (0..4000).map(|k| 0.3 + 1e-3 * libm::sin(2.0 * std::f64::consts::PI * 100.0 * f64::from(k) / 2000.0)).collect();
+        let mean = 1e-3 * 2.0 / std::f64::consts::PI;
+        let (values, _) = envelope(json!({}), sine.clone());
+        assert!(values[3000..].iter().all(|value| (value.expect("a value") / mean - 1.0).abs() < 0.02));
+        let (values, _) = envelope(json!({ "rms": "50 ms" }), sine);
+        assert!(values[3000..].iter().all(|value| (value.expect("a value") / (1e-3 * 0.5f64.sqrt()) - 1.0).abs() < 0.01));
+    }
+
+    #[test]
+    fn the_low_pass_lags_by_the_delay_that_the_manual_states() {
+        let step: Vec<f64> =
+            Noise::new(5).band_limited(400_000, 2000.0).iter().enumerate().map(|(k, x)| if k % 4000 < 2000 { 0.0 } else { *x }).collect();
+        let (values, _) = envelope(json!({}), step);
+        let mean = |phase: usize| (1..100).map(|n| values[n * 4000 + phase].expect("a value")).sum::<f64>();
+        let half = mean(3900) / 2.0;
+        let crossing = (2000..4000).find(|phase| mean(*phase) > half).expect("a rise") - 2000;
+        assert!((60..100).contains(&crossing), "half of the rise comes {} ms late", crossing as f64 / 2.0);
+    }
+
+    #[test]
+    fn a_walking_muscle_is_good_and_a_dead_channel_is_not() {
+        let (_, quality) = envelope(json!({}), walking(10, 1));
+        assert_eq!(share(&quality[..999], "settling", 0), 1.0);
+        assert_eq!(share(&quality, "good", 1000), 1.0);
+        let mut noise = Noise::new(2);
+        let (_, quality) = envelope(json!({}), (0..20_000).map(|_| 4e-6 * noise.gaussian()).collect());
+        assert_eq!(share(&quality, "noise", 1000), 1.0);
+        let (_, quality) = envelope(json!({}), vec![0.01; 4000]);
+        assert_eq!(share(&quality, "flat", 500), 1.0);
+        let (_, quality) = envelope(json!({}), (0..4000).map(|_| 1e-7 * noise.gaussian()).collect());
+        assert_eq!(share(&quality, "flat", 500), 1.0);
+    }
+
+    #[test]
+    fn a_lead_that_falls_off_is_flat_within_half_a_second_and_good_again_after() {
+        let mut samples = walking(12, 3);
+        samples[6000..12_000].fill(0.002);
+        let (_, quality) = envelope(json!({}), samples);
+        assert_eq!(share(&quality[..6000], "good", 1000), 1.0);
+        assert_eq!(share(&quality[..12_000], "flat", 7000), 1.0);
+        assert_eq!(share(&quality, "good", 17_000), 1.0);
+    }
+
+    #[test]
+    fn clipping_is_told_from_a_coarse_converter() {
+        let (_, quality) = envelope(json!({}), walking(6, 4).into_iter().map(|x| x.clamp(-60e-6, 60e-6)).collect());
+        assert_eq!(share(&quality, "clipped", 1500), 1.0);
+        let coarse: Vec<f64> = walking(6, 4).into_iter().map(|x| (x / 10e-6).round() * 10e-6).collect();
+        assert_eq!(share(&envelope(json!({}), coarse).1, "clipped", 0), 0.0);
+    }
+
+    #[test]
+    fn a_loss_starts_the_filters_anew_and_says_so() {
+        let schema = emg_schema(&["soleus"], RATE);
+        let whole = emg_batch(&schema, &[walking(8, 6)]);
+        let kept =
+            arrow_select::concat::concat_batches(&schema.columns, [&whole.slice(0, 8000), &whole.slice(8040, 7960)]).expect("one schema");
+        let planned = plan("emg_envelope", json!({}), &schema).expect("a plan");
+        let quality = texts(&run(&planned, &kept), "soleus_quality");
+        assert_eq!(share(&quality[8000..8999], "gap", 0), 1.0);
+        assert_eq!((quality[7999].as_str(), quality[8999].as_str()), ("good", "good"));
+        let mut samples = walking(2, 7);
+        samples[2000] = f64::NAN;
+        let (values, quality) = envelope(json!({}), samples);
+        assert_eq!((values[2000], quality[2000].as_str(), quality[2001].as_str()), (None, "gap", "gap"));
+        assert!(values[2001].is_some_and(f64::is_finite));
+    }
+
+    #[test]
+    fn thinning_keeps_every_nth_row() {
+        let schema = emg_schema(&["a", "b"], RATE);
+        let batch = emg_batch(&schema, &[walking(2, 8), walking(2, 9)]);
+        let planned = plan("emg_envelope", json!({ "rate": "200 Hz" }), &schema).expect("a plan");
+        assert_eq!(planned.output.rate, Some(Rate::hz(200)));
+        let (thin, full) = (run(&planned, &batch), run(&plan("emg_envelope", json!({}), &schema).expect("a plan"), &batch));
+        assert_eq!(thin.num_rows(), 400);
+        assert_eq!(numbers(&thin, "b_envelope_v").value(17), numbers(&full, "b_envelope_v").value(170));
+        assert_chunking_is_invisible(&planned, &batch, 10);
+        assert_chunking_is_invisible(
+            &plan("emg_envelope", json!({ "rms": "50 ms", "notch": "50 Hz" }), &schema).expect("a plan"),
+            &batch,
+            11,
+        );
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_refused_with_its_pointer() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        for (config, pointer) in [
+            (json!({ "band": ["450 Hz", "20 Hz"] }), "/band"),
+            (json!({ "band": ["20 Hz", "1200 Hz"] }), "/band/1"),
+            (json!({ "band": ["0 Hz", "450 Hz"] }), "/band/0"),
+            (json!({ "order": 9 }), "/order"),
+            (json!({ "notch": "1 kHz" }), "/notch"),
+            (json!({ "lowpass": "6 Hz", "rms": "50 ms" }), "/rms"),
+            (json!({ "rms": "1 h" }), "/rms"),
+            (json!({ "lowpass": "1 kHz" }), "/lowpass"),
+            (json!({ "rate": "300 Hz" }), "/rate"),
+            (json!({ "muscles": ["soleus_lft"] }), "/muscles/0"),
+            (json!({ "gap": "1 s" }), "/gap"),
+            (json!({ "window": "0 s" }), "/window"),
+            (json!({ "floor": "-1 uV" }), "/floor"),
+            (json!({ "clipped_share": 2.0 }), "/clipped_share"),
+        ] {
+            let findings = plan("emg_envelope", config.clone(), &schema).expect_err(&config.to_string());
+            assert_eq!(findings[0].at, At::Config(pointer.into()), "{config}: {findings:?}");
+        }
+        for wrong in [json!({ "bands": 1 }), json!({ "band": ["20 ms", "450 Hz"] }), json!({ "rms": "50 Hz" })] {
+            assert!(plan("emg_envelope", wrong.clone(), &schema).is_err(), "{wrong}");
+        }
+        let low = plan("emg_envelope", json!({}), &emg_schema(&["soleus"], Rate::hz(500)));
+        assert!(low.is_ok(), "the default band fits a low rate");
+        let no_channel = StreamSchema::new(vec![float("gyro_x_rad_per_s", "rad/s")], &[], Some(RATE));
+        assert_eq!(plan("emg_envelope", json!({}), &no_channel).expect_err("no channel")[0].at, At::Input(0));
+        let no_rate = StreamSchema::new(vec![float("soleus_v", "V")], &[], None);
+        assert_eq!(plan("emg_envelope", json!({}), &no_rate).expect_err("no rate")[0].at, At::Input(0));
     }
 }

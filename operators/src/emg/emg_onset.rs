@@ -102,13 +102,8 @@ impl Configure for Config {
             shortest_rest_s: self.shortest_rest.seconds(),
             longest_burst_s: self.longest_burst.seconds(),
         };
-        let fields = vec![
-            text("muscle").required(),
-            text("event").required(),
-            float("onset_sd_ms", "ms"),
-            float("snr_db", "dB"),
-            text("reason"),
-        ];
+        let fields =
+            vec![text("muscle").required(), text("event").required(), float("onset_sd_ms", "ms"), float("snr_db", "dB"), text("reason")];
         let output = StreamSchema::new(fields, &["muscle", "event"], None);
         let hertz = rate.hertz();
         let operator = Onsets {
@@ -313,4 +308,132 @@ fn time_at(state: &State, index: u64) -> TimeNs {
     let back = state.samples.saturating_sub(index) as usize;
     let position = state.times.len().checked_sub(back);
     position.and_then(|position| state.times.get(position)).copied().unwrap_or(TimeNs::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use proprio_core::{At, Rate};
+    use serde_json::json;
+
+    use crate::kernels::testing::{Noise, assert_chunking_is_invisible, emg_batch, emg_schema, numbers, plan, run, run_in_chunks, texts};
+
+    use super::*;
+
+    const RATE: Rate = Rate::hz(2000);
+
+    /// Noise of 5 µV RMS in the band, `gain` times as much within each of these stretches of seconds.
+    fn bursts(seconds: f64, active: &[(f64, f64)], gain: f64, seed: u64) -> Vec<f64> {
+        let samples = Noise::new(seed).band_limited((seconds * 2000.0) as usize, 2000.0).into_iter().enumerate();
+        let is_active = |t: f64| active.iter().any(|(from, to)| (*from..*to).contains(&t));
+        samples.map(|(k, x)| 5e-6 * x * if is_active(k as f64 / 2000.0) { gain } else { 1.0 }).collect()
+    }
+
+    fn events(found: &RecordBatch) -> Vec<(f64, String, String)> {
+        let times = rows::times(found).iter().map(|time| *time as f64 / 1e9);
+        times.zip(texts(found, "muscle")).zip(texts(found, "event")).map(|((time, muscle), event)| (time, muscle, event)).collect()
+    }
+
+    #[test]
+    fn every_burst_has_its_onset_and_its_offset() {
+        let schema = emg_schema(&["vastus_left", "soleus_left"], RATE);
+        let walking: Vec<(f64, f64)> = (1..10).map(|n| (f64::from(n), f64::from(n) + 0.4)).collect();
+        let batch = emg_batch(&schema, &[bursts(11.0, &walking, 5.0, 1), bursts(11.0, &[(2.0, 2.1)], 10.0, 2)]);
+        let found = run(&plan("emg_onset", json!({}), &schema).expect("a plan"), &batch);
+        let events = events(&found);
+        let of = |muscle: &str, event: &str| {
+            events.iter().filter(|(_, m, e)| m == muscle && e == event).map(|(time, ..)| *time).collect::<Vec<_>>()
+        };
+        for (found, expected) in [("onset", 0.0), ("offset", 0.4)] {
+            let times = of("vastus_left", found);
+            assert_eq!(times.len(), 9, "{events:?}");
+            assert!(times.iter().enumerate().all(|(n, time)| (time - (n as f64 + 1.0 + expected)).abs() < 0.02), "{times:?}");
+        }
+        assert_eq!((of("soleus_left", "onset").len(), of("soleus_left", "offset").len()), (1, 1));
+        assert!((of("soleus_left", "onset")[0] - 2.0).abs() < 0.005);
+        let deviations = numbers(&found, "onset_sd_ms");
+        let is_onset = events.iter().map(|(.., event)| event == "onset");
+        assert!(is_onset.zip(&deviations).all(|(is_onset, sd)| is_onset == sd.is_some_and(|sd| sd > 0.1 && sd < 20.0)));
+    }
+
+    #[test]
+    fn a_stream_may_begin_in_a_contraction() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        let batch = emg_batch(&schema, &[bursts(6.0, &[(0.0, 1.5), (3.0, 3.4), (4.0, 4.4)], 6.0, 3)]);
+        let found = events(&run(&plan("emg_onset", json!({}), &schema).expect("a plan"), &batch));
+        let onsets: Vec<f64> = found.iter().filter(|(.., event)| event == "onset").map(|(time, ..)| *time).collect();
+        assert_eq!(onsets.len(), 2, "{found:?}");
+        assert!((onsets[0] - 3.0).abs() < 0.02 && (onsets[1] - 4.0).abs() < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn a_refusal_says_why() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        let weak = emg_batch(&schema, &[bursts(6.0, &[(2.0, 4.0)], 1.25, 4)]);
+        let found = run(&plan("emg_onset", json!({ "threshold": 6 }), &schema).expect("a plan"), &weak);
+        assert_eq!(texts(&found, "event"), ["refused"]);
+        assert_eq!(texts(&found, "reason"), ["signal-to-noise ratio below 3 dB"]);
+        assert!((1.0..3.0).contains(&numbers(&found, "snr_db").value(0)));
+        let endless = emg_batch(&schema, &[bursts(8.0, &[(2.0, 8.0)], 5.0, 5)]);
+        let found = run(&plan("emg_onset", json!({ "longest_burst": "2 s" }), &schema).expect("a plan"), &endless);
+        assert_eq!(texts(&found, "event"), ["onset", "refused"]);
+        assert_eq!(texts(&found, "reason")[1], "longer than the longest burst: the baseline is learned anew");
+        let artefact = emg_batch(&schema, &[bursts(4.0, &[(2.0, 2.005)], 100.0, 6)]);
+        let found = run(&plan("emg_onset", json!({}), &schema).expect("a plan"), &artefact);
+        assert_eq!(texts(&found, "reason"), ["shorter than the shortest burst"]);
+    }
+
+    #[test]
+    fn a_dead_channel_has_no_events() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        for samples in [vec![0.0; 8000], vec![0.25; 8000]] {
+            assert_eq!(run(&plan("emg_onset", json!({}), &schema).expect("a plan"), &emg_batch(&schema, &[samples])).num_rows(), 0);
+        }
+    }
+
+    #[test]
+    fn a_loss_cuts_what_was_waiting() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        let mut samples = bursts(6.0, &[(2.0, 2.4), (4.0, 4.4)], 5.0, 7);
+        samples[4100] = f64::NAN;
+        let planned = plan("emg_onset", json!({}), &schema).expect("a plan");
+        let found = events(&run(&planned, &emg_batch(&schema, &[samples])));
+        let said: Vec<(i64, &str)> = found.iter().map(|(time, _, event)| ((time * 10.0).round() as i64, event.as_str())).collect();
+        assert_eq!(said, [(20, "onset"), (40, "onset"), (44, "offset")]);
+    }
+
+    #[test]
+    fn chunking_is_invisible_and_promises_lag_by_no_more_than_stated() {
+        let schema = emg_schema(&["vastus_left", "soleus_left"], RATE);
+        let active: Vec<(f64, f64)> = (1..6).map(|n| (f64::from(n), f64::from(n) + 0.3)).collect();
+        let mut gappy = bursts(6.5, &active, 1.6, 9);
+        gappy[7000] = f64::NAN;
+        let batch = emg_batch(&schema, &[bursts(6.5, &active, 4.0, 8), gappy]);
+        let kept =
+            arrow_select::concat::concat_batches(&schema.columns, [&batch.slice(0, 4200), &batch.slice(4300, 8700)]).expect("one schema");
+        let planned = plan("emg_onset", json!({ "threshold": 7 }), &schema).expect("a plan");
+        assert_chunking_is_invisible(&planned, &kept, 10);
+        let watermark = rows::times(&batch)[9000];
+        let (_, promised) = run_in_chunks(&planned, &batch, &[watermark]);
+        assert!((320_000_000..=620_000_000).contains(&(watermark - promised)), "{}", watermark - promised);
+    }
+
+    #[test]
+    fn a_wrong_configuration_is_refused_with_its_pointer() {
+        let schema = emg_schema(&["soleus_left"], RATE);
+        for (config, pointer) in [
+            (json!({ "band": ["450 Hz", "20 Hz"] }), "/band"),
+            (json!({ "order": 0 }), "/order"),
+            (json!({ "muscles": ["soleus_left", "x"] }), "/muscles/1"),
+            (json!({ "threshold": 0.0 }), "/threshold"),
+            (json!({ "min_snr_db": -1.0 }), "/min_snr_db"),
+            (json!({ "baseline": "0 s" }), "/baseline"),
+            (json!({ "shortest_rest": "1 s" }), "/shortest_rest"),
+            (json!({ "longest_burst": "1 h" }), "/longest_burst"),
+            (json!({ "gap": "0 s" }), "/gap"),
+        ] {
+            let findings = plan("emg_onset", config.clone(), &schema).expect_err(&config.to_string());
+            assert_eq!(findings[0].at, At::Config(pointer.into()), "{config}: {findings:?}");
+        }
+        assert!(plan("emg_onset", json!({ "snr": 3 }), &schema).is_err());
+    }
 }

@@ -179,11 +179,16 @@ pub struct Detector {
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Phase {
-    Settling { until: u64 },
+    Settling {
+        until: u64,
+    },
     Learning,
     Rest,
     /// An alarm at this index waits for more samples, up to `deadline`.
-    Confirming { alarm: u64, deadline: u64 },
+    Confirming {
+        alarm: u64,
+        deadline: u64,
+    },
     Active(Activity),
 }
 

@@ -71,12 +71,27 @@ impl QualitySettings {
     /// `window_s` of trailing window, `floor_v` as RMS, `rail_share` of samples; `noise_frequency` is the mean-square frequency
     /// relative to white noise behind `filter` above which a spectrum counts as white, `noise_crest` the highest RMS of a block
     /// over the median below which a window counts as steady.
-    pub fn new(filter: &Filter, rate_hz: f64, window_s: f64, floor_v: f64, rail_share: f64, noise_frequency: f64, noise_crest: f64) -> Self {
+    pub fn new(
+        filter: &Filter,
+        rate_hz: f64,
+        window_s: f64,
+        floor_v: f64,
+        rail_share: f64,
+        noise_frequency: f64,
+        noise_crest: f64,
+    ) -> Self {
         let white = noise_correlation(filter, rate_hz, 2)[1].clamp(-1.0, 1.0);
         let block = ((rate_hz * BLOCK_S).round() as usize).max(4);
         let blocks = ((window_s / BLOCK_S).round() as usize).max(FIRST_BLOCKS);
         let white_correlation = libm::cos(noise_frequency * libm::acos(white));
-        Self { block, blocks, floor_squared: floor_v * floor_v, rail_share, white_correlation, steady_power_ratio: noise_crest * noise_crest }
+        Self {
+            block,
+            blocks,
+            floor_squared: floor_v * floor_v,
+            rail_share,
+            white_correlation,
+            steady_power_ratio: noise_crest * noise_crest,
+        }
     }
 }
 

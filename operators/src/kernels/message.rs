@@ -1,8 +1,8 @@
 //! What does a row say in words? A text with `{column}` in it, filled from the row.
 
-use arrow_array::{Array, RecordBatch};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
+use arrow_array::{Array, RecordBatch};
 use arrow_cast::display::array_value_to_string;
 use arrow_schema::{DataType, SchemaRef};
 
@@ -54,7 +54,10 @@ impl Message {
                 }
                 Err(_) => {
                     let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                    errors.push(ExpressionError { message: format!("there is no column `{}`", name.trim()), help: suggest(name.trim(), names) });
+                    errors.push(ExpressionError {
+                        message: format!("there is no column `{}`", name.trim()),
+                        help: suggest(name.trim(), names),
+                    });
                 }
             }
             rest = after;

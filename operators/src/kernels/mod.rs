@@ -16,9 +16,9 @@ pub mod vqf;
 =======
 pub mod emg;
 pub mod emg_onset;
-pub mod emg_quality;
 #[cfg(test)]
 mod emg_onset_bench;
+pub mod emg_quality;
 pub mod expression;
 pub mod filter;
 pub mod message;

@@ -3,7 +3,8 @@
 /// The candidate most like `name`, when it is like enough to be worth offering.
 pub fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = candidates.into_iter().map(|candidate| (strsim::jaro_winkler(name, candidate), candidate));
-    let best = scored.fold(None, |best: Option<(f64, &str)>, next| if best.is_some_and(|best| best.0 >= next.0) { best } else { Some(next) });
+    let best =
+        scored.fold(None, |best: Option<(f64, &str)>, next| if best.is_some_and(|best| best.0 >= next.0) { best } else { Some(next) });
     best.filter(|(likeness, _)| *likeness > 0.75).map(|(_, candidate)| candidate)
 }
 

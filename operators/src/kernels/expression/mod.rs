@@ -283,3 +283,6 @@ fn extreme(first: Column, others: impl Iterator<Item = Column>, rows: usize, cho
 fn finite(numbers: &Float64Array) -> Float64Array {
     numbers.unary_opt::<_, Float64Type>(|value| value.is_finite().then_some(value + 0.0))
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use arrow_schema::{DataType, SchemaRef};
 use sqlparser::ast::{
-    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Function as SqlFunction, UnaryOperator, Value,
+    BinaryOperator, Expr, Function as SqlFunction, FunctionArg, FunctionArgExpr, FunctionArguments, UnaryOperator, Value,
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
@@ -61,7 +61,9 @@ fn parse(text: &str) -> Result<Expr, ExpressionError> {
     let parsed = parser.parse_expr().map_err(syntax)?;
     match parser.peek_token().token {
         Token::EOF => Ok(parsed),
-        Token::Eq | Token::Assignment | Token::DoubleEq => Err(refuse(format!("`{text}` is no SQL expression"), Some("SQL compares with a single `=`"))),
+        Token::Eq | Token::Assignment | Token::DoubleEq => {
+            Err(refuse(format!("`{text}` is no SQL expression"), Some("SQL compares with a single `=`")))
+        }
         rest => Err(refuse(format!("`{text}` is no SQL expression: nothing may stand at `{rest}`"), None)),
     }
 }
@@ -105,7 +107,8 @@ impl Planner<'_> {
             Expr::IsNotFalse(inner) => self.is(inner, false, true),
             Expr::Function(function) => self.call(function),
             Expr::Case { operand: None, conditions, else_result, .. } => {
-                let branches: Vec<_> = conditions.iter().map(|when| (self.typed(&when.condition, Type::Boolean), self.node(&when.result))).collect();
+                let branches: Vec<_> =
+                    conditions.iter().map(|when| (self.typed(&when.condition, Type::Boolean), self.node(&when.result))).collect();
                 let otherwise = else_result.as_ref().map(|result| self.node(result));
                 self.case(branches, otherwise, expression)
             }
