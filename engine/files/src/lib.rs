@@ -8,9 +8,15 @@
 //! but not used is one of the recording's warnings.
 
 mod c3d;
+mod clock;
+mod csv;
 mod error;
+mod imu;
 mod packets;
+mod parquet;
 mod recording;
+mod table;
+mod tabular;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -56,9 +62,10 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Recording, FileError> 
         return Err(FileError::format(path, format!("{length} bytes are more than the 4 GiB that a recording may have")));
     }
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
-    let _ = options;
     match extension.as_str() {
         "c3d" => c3d::open(path, std::fs::read(path).map_err(io)?),
+        "parquet" => tabular::open(path, parquet::read(path)?, options),
+        "csv" | "tsv" | "txt" => tabular::open(path, csv::read(path, std::fs::read(path).map_err(io)?)?, options),
         _ => Err(FileError::format(path, format!("`.{extension}` is no known format; known are `.c3d`, `.parquet` and `.csv`"))),
     }
 }

@@ -252,3 +252,184 @@ fn a_rig_names_muscles_and_leaves_markers_out_but_may_not_ask_for_more() {
     };
     refuse(&add, &["`pelvis`", "`subject`"]);
 }
+
+fn options(edit: impl FnOnce(&mut OpenOptions)) -> OpenOptions {
+    let mut options = OpenOptions::default();
+    edit(&mut options);
+    options
+}
+
+fn named<const N: usize>(pairs: [(&str, &str); N]) -> BTreeMap<String, String> {
+    pairs.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+#[test]
+fn broad_is_an_imu_at_2000_sevenths_hertz() {
+    let Some(path) = data("broad_is_an_imu_at_2000_sevenths_hertz", "imu/broad/16_undisturbed_fast_translation_B.parquet") else { return };
+    let recording = read(&path);
+    let imu = sensor(&recording, "imu");
+    assert_eq!((imu.file.kind, imu.file.rate, imu.file.magnetometer), (Kind::Imu, Rate::new(2000, 7), true));
+    assert_eq!((imu.rows.num_rows(), times(&imu.rows)[3]), (53_392, 10_500_000));
+    assert_eq!(values(&imu.rows, "gyro_x_rad_per_s")[0], 0.005_326_744_877_086_694_5);
+    assert_eq!(values(&imu.rows, "mag_z_ut")[1], -41.356_805_909_312_33);
+    assert_eq!(recording.warnings, ["columns left out: ref_w, ref_x, ref_y, ref_z, movement"]);
+}
+
+#[test]
+fn units_in_names_and_options_become_si() {
+    let test = "units_in_names_and_options_become_si";
+    let Some(path) = data(test, "imu/lowerback/test5_trial2.parquet") else { return };
+    let recording = read(&path);
+    let imu = sensor(&recording, "imu");
+    assert_eq!((imu.file.rate, imu.rows.num_rows()), (Some(Rate::hz(100)), 1075));
+    assert!((values(&imu.rows, "accel_x_m_per_s2")[0] - 0.967_677_06 * 9.806_65).abs() < 1e-12);
+    assert!((values(&imu.rows, "gyro_x_rad_per_s")[0] - 0.744_845_133_670_070_2f64.to_radians()).abs() < 1e-15);
+
+    let Some(path) = data(test, "imu/gaitmap/imu_sample.csv") else { return };
+    let degrees = options(|options| {
+        options.rate = Rate::new(1024, 5);
+        options.units = named([("gyro", "deg/s")]);
+    });
+    let feet = open(&path, &degrees).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(feet.sensors.iter().map(|sensor| sensor.name.as_str()).collect::<Vec<_>>(), ["left_sensor", "right_sensor"]);
+    let left = sensor(&feet, "left_sensor");
+    assert!(!left.file.magnetometer && left.file.rate == Rate::new(1024, 5));
+    assert!((values(&left.rows, "gyro_x_rad_per_s")[0] + 0.112_401_705_924_272_23f64.to_radians()).abs() < 1e-15);
+    assert_eq!(values(&sensor(&feet, "right_sensor").rows, "accel_x_m_per_s2")[0], 0.311_552_590_393_216_8);
+    let error = read_error(&path, &OpenOptions::default());
+    assert!(error.contains("no time column"), "{error}");
+
+    let Some(path) = data(test, "imu/joint/data_1D_02.csv") else { return };
+    let joint = open(&path, &options(|options| options.rate = Some(Rate::hz(50)))).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(joint.sensors.iter().map(|sensor| sensor.name.as_str()).collect::<Vec<_>>(), ["imu_1", "imu_2"]);
+}
+
+#[test]
+fn an_emg_table_is_read_in_the_unit_that_is_given() {
+    let Some(path) = data("an_emg_table_is_read_in_the_unit_that_is_given", "emg/ID0012_TW_01_emg.csv") else { return };
+    let error = read_error(&path, &OpenOptions::default());
+    assert!(error.contains("fit no kind of sensor"), "{error}");
+    let microvolts = options(|options| {
+        options.kind = Some(Kind::Emg);
+        options.units = named([("emg", "uV")]);
+    });
+    let recording = open(&path, &microvolts).unwrap_or_else(|error| panic!("{error}"));
+    let emg = sensor(&recording, "emg");
+    assert_eq!((emg.file.rate, emg.file.channels.len(), times(&emg.rows)[1]), (Some(Rate::hz(1000)), 13, 1_000_000));
+    assert_eq!(values(&emg.rows, "ma_v")[0], -6.44531 * 1e-6);
+    let volts = open(&path, &options(|options| options.kind = Some(Kind::Emg))).unwrap_or_else(|error| panic!("{error}"));
+    assert!(volts.warnings.iter().any(|warning| warning.contains("taken as volts")), "{:?}", volts.warnings);
+}
+
+fn read_error(path: &Path, options: &OpenOptions) -> String {
+    open(path, options).expect_err("it can't be read").to_string()
+}
+
+/// A file of the test's own; its folder goes with the second value.
+fn file(name: &str, content: &[u8]) -> (PathBuf, tempfile::TempDir) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join(name);
+    std::fs::write(&path, content).expect("a file");
+    (path, folder)
+}
+
+const LONG: &str = "sensor,kind,time_ns,gyro_x_rad_per_s,gyro_y_rad_per_s,gyro_z_rad_per_s,accel_x_m_per_s2,accel_y_m_per_s2,accel_z_m_per_s2,vastus_v,event,side
+pelvis,imu,1000000000,0,0,0.1,0,0,9.81,,,
+muscles,emg,1000000000,,,,,,,0.001,,
+muscles,emg,1005000000,,,,,,,0.002,,
+pelvis,imu,1010000000,0,0,0.2,0,0,9.82,,,
+marks,events,1012000000,,,,,,,,initial_contact,left
+pelvis,imu,1020000000,0,0,0.3,0,0,9.83,,,
+";
+
+#[test]
+fn one_table_holds_sensors_of_several_kinds() {
+    let (path, _folder) = file("standing.csv", LONG.as_bytes());
+    let recording = read(&path);
+    let kinds: Vec<_> = recording.sensors.iter().map(|sensor| (sensor.name.as_str(), sensor.file.kind, sensor.rows.num_rows())).collect();
+    assert_eq!(kinds, [("marks", Kind::Events, 1), ("muscles", Kind::Emg, 2), ("pelvis", Kind::Imu, 3)]);
+    assert_eq!(times(&sensor(&recording, "marks").rows), [12_000_000]);
+    assert_eq!(sensor(&recording, "muscles").file.rate, Some(Rate::hz(200)));
+    assert_eq!(values(&sensor(&recording, "pelvis").rows, "accel_z_m_per_s2"), [9.81, 9.82, 9.83]);
+    assert!(!sensor(&recording, "pelvis").file.magnetometer && recording.warnings.is_empty(), "{:?}", recording.warnings);
+    let rig = recording.rig("standing").resolve();
+    let order: Vec<usize> = recording.packets(&rig, 0, PACKET_NS).expect("it fits").map(|packet| packet.expect("it fits").sensor).collect();
+    assert_eq!(order, [2, 1, 2, 0, 2]);
+}
+
+#[test]
+fn what_is_wrong_with_a_table_is_said_at_its_line_and_column() {
+    let imu = "time_s,gx,gy,gz,ax,ay,az\n0,1,2,3,4,5,6\n0.01,1,2,3,4,5,6\n";
+    let missing = imu.replace(",az", ",b");
+    let twice = imu.replace("ay,az", "ay,ay");
+    let cases: [(&str, &str, &str); 13] = [
+        ("a.csv", &imu.replace("0.01,1,2", "0.01,1,two"), "a.csv:3:8: `two` in column `gy` is not a number"),
+        ("a.csv", &imu.replace("0.01,1,2,3", "0.01,1,2"), "a.csv:3:1: the line has 6 cells, the header 7"),
+        ("a.csv", &imu.replace("0.01,", "\"0.01,"), "a.csv:3:1: the quoted cell has no end"),
+        ("a.csv", &imu.replace("0.01", "-1"), "time does not rise from row 1 to row 2"),
+        ("a.csv", &imu.replace("0.01", ""), "a.csv:3:1: `time_s` has no time here"),
+        ("a.csv", &missing, "no column for `accel_z_m_per_s2`"),
+        ("a.csv", &twice, "two columns are named `ay`"),
+        ("a.csv", "", "it has no header line"),
+        ("a.csv", "time_s,gx\n", "it has no rows"),
+        ("a.csv", "sensor,kind,time_s,gx\nleft,inertial,0,1\n", "a.csv:2:6: `inertial` is no kind"),
+        ("a.parquet", "PAR1, or so it says", "it is no readable Parquet file"),
+        ("a.c3d", "too short", "a.c3d: 9 bytes are too few for a C3D file"),
+        ("a.mot", imu, "`.mot` is no known format"),
+    ];
+    for (name, content, expected) in cases {
+        let (path, _folder) = file(name, content.as_bytes());
+        let error = read_error(&path, &OpenOptions::default());
+        assert!(error.contains(expected) && error.contains(name), "{error}\nexpected {expected}");
+    }
+    let (path, _folder) = file("a.csv", imu.as_bytes());
+    let bad_map = options(|options| options.columns = named([("gyro_x_rad_per_s", "wx")]));
+    assert!(read_error(&path, &bad_map).contains("there is no column `wx`"));
+    let bad_unit = options(|options| options.units = named([("gyro", "m")]));
+    assert!(read_error(&path, &bad_unit).contains("`m` is no unit of `gyro`"));
+    let absent = path.with_file_name("absent.csv");
+    assert!(read_error(&absent, &OpenOptions::default()).contains("absent.csv: "));
+    let (path, _folder) = file("a.csv", &[b't', 0xff, b'\n']);
+    assert!(read_error(&path, &OpenOptions::default()).contains("byte 1 is not UTF-8"));
+}
+
+/// Columns under names of nobody's, mapped; quotes, semicolons and a byte order mark.
+#[test]
+fn columns_are_mapped_by_name() {
+    let text = "\u{feff}clock;a;b;c;\"d\";e;f\r\n5;1;2;3;1;0;0\r\n15;1;2;3;\"1\";0;0\r\n";
+    let (path, _folder) = file("a.csv", text.as_bytes());
+    let mapped = options(|options| {
+        options.sensor = Some("pelvis".to_owned());
+        options.columns = named([
+            ("time", "clock"),
+            ("gyro_x_rad_per_s", "a"),
+            ("gyro_y_rad_per_s", "b"),
+            ("gyro_z_rad_per_s", "c"),
+            ("accel_x_m_per_s2", "d"),
+            ("accel_y_m_per_s2", "e"),
+            ("accel_z_m_per_s2", "f"),
+        ]);
+        options.units = named([("time", "ms"), ("accel_x_m_per_s2", "g")]);
+    });
+    let recording = open(&path, &mapped).unwrap_or_else(|error| panic!("{error}"));
+    let pelvis = sensor(&recording, "pelvis");
+    assert_eq!((pelvis.file.rate, times(&pelvis.rows)), (Some(Rate::hz(100)), &[0, 10_000_000][..]));
+    assert_eq!(values(&pelvis.rows, "accel_x_m_per_s2"), [9.806_65; 2]);
+}
+
+#[test]
+fn damaged_parquet_is_an_error_and_never_a_panic() {
+    let Some(path) = data("damaged_parquet_is_an_error_and_never_a_panic", "imu/lowerback/test5_trial2.parquet") else { return };
+    let whole = std::fs::read(path).expect("the file");
+    let mut refused = 0;
+    for step in 0..400 {
+        let at = whole.len() - 1 - step * whole.len() / 400 * usize::from(step % 2 == 0) - (step % 2) * step;
+        let mut bytes = whole.clone();
+        bytes[at] ^= 0xff;
+        let (flipped, _folder) = file("flipped.parquet", &bytes);
+        refused += usize::from(open(&flipped, &OpenOptions::default()).is_err());
+        let (cut, _folder) = file("cut.parquet", &whole[..at]);
+        assert!(read_error(&cut, &OpenOptions::default()).contains("cut.parquet"));
+    }
+    assert!(refused > 50, "{refused}");
+}

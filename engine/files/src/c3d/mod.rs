@@ -21,6 +21,7 @@ use proprio_core::rig::Side;
 
 use crate::error::FileError;
 use crate::recording::{FileSensor, Parameter, Recording};
+pub(crate) use analog::volts_in;
 use axes::LabFrame;
 use layout::C3d;
 
