@@ -1,1 +1,24 @@
-//! Stub.
+//! Where do the rows of a rig lie, and how are they asked? Hot Arrow batches and cold Delta Lake tables beneath one
+//! pinned catalog, and SQL over it.
+//!
+//! **Invariants.** A row is in a pinned catalog exactly once, whatever commits meanwhile: hot rows leave in the same
+//! lock that takes in the Delta version that holds them. Nothing here writes through SQL. A table's columns in SQL
+//! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
+
+mod catalog;
+mod cold;
+mod error;
+mod hot;
+mod latest;
+pub mod output;
+mod provider;
+mod reader;
+mod schema;
+mod sql;
+mod store;
+
+pub use catalog::{Answer, Catalog};
+pub use error::TablesError;
+pub use output::Format;
+pub use reader::Reader;
+pub use store::{COMMIT_BYTES, COMMIT_INTERVAL, Store};

@@ -1,0 +1,152 @@
+//! Which rows does one query see? A catalog: every table, pinned at one instant.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider, TableProvider,
+};
+use datafusion::common::Result as PlanResult;
+use datafusion::datasource::TableType;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::stream::{BoxStream, StreamExt, TryStreamExt};
+
+use crate::error::TablesError;
+use crate::latest;
+use crate::provider::PinnedTable;
+
+/// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
+const QUERY_BYTES: usize = 512 << 20;
+const CATALOG: &str = "proprio";
+const SCHEMA: &str = "public";
+
+/// Every table at one instant: the Delta versions, and the hot rows after them.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    tables: Arc<BTreeMap<String, Arc<PinnedTable>>>,
+    session: SessionState,
+    position: i64,
+}
+
+/// The rows of an answer, as they come.
+pub struct Answer {
+    /// Columns; field metadata carries units and frames of plain columns.
+    pub schema: SchemaRef,
+    /// Batches in that schema.
+    pub batches: BoxStream<'static, Result<RecordBatch, TablesError>>,
+}
+
+impl Catalog {
+    pub(crate) fn new(tables: BTreeMap<String, Arc<PinnedTable>>, session: SessionState, position: i64) -> Self {
+        Self { tables: Arc::new(tables), session, position }
+    }
+
+    /// The newest position whose rows are all in this catalog.
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Names of the tables, in order, without the `_latest` views.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.tables.keys().map(String::as_str)
+    }
+
+    /// Columns of a table or of its `_latest` view, with unit, frame, segment and side as metadata.
+    pub fn columns(&self, table: &str) -> Option<SchemaRef> {
+        let base = table.strip_suffix(latest::SUFFIX).filter(|_| !self.tables.contains_key(table)).unwrap_or(table);
+        self.tables.get(base).map(|table| table.schema.clone())
+    }
+
+    /// Runs one read-only statement: SELECT, DESCRIBE, SHOW or EXPLAIN.
+    ///
+    /// # Errors
+    /// [`TablesError`], one line, with the nearest name where a table or column isn't there.
+    pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
+        crate::sql::run(self, sql).await
+    }
+
+    /// A DataFusion session whose only catalog is this one.
+    pub(crate) fn session(&self) -> SessionContext {
+        let schemas = Arc::new(MemoryCatalogProvider::new());
+        schemas.register_schema(SCHEMA, Arc::new(Pinned(self.tables.clone()))).expect("a memory catalog takes schemas");
+        let catalogs = Arc::new(MemoryCatalogProviderList::new());
+        catalogs.register_catalog(CATALOG.to_owned(), schemas);
+        let state = SessionStateBuilder::new_from_existing(self.session.clone()).with_catalog_list(catalogs).build();
+        SessionContext::new_with_state(state)
+    }
+}
+
+impl Answer {
+    /// An answer that is there already.
+    pub(crate) fn of(batch: RecordBatch) -> Self {
+        Self { schema: batch.schema(), batches: futures::stream::iter([Ok(batch)]).boxed() }
+    }
+
+    /// All rows; at least one batch, so that the columns are known of an empty answer too.
+    ///
+    /// # Errors
+    /// What the query met while it ran.
+    pub async fn collect(self) -> Result<Vec<RecordBatch>, TablesError> {
+        let mut batches: Vec<RecordBatch> = self.batches.try_collect().await?;
+        if batches.is_empty() {
+            batches.push(RecordBatch::new_empty(self.schema));
+        }
+        Ok(batches)
+    }
+}
+
+/// What every query of a process shares: functions, options and the memory pool.
+pub(crate) fn session() -> Result<SessionState, TablesError> {
+    let config = SessionConfig::new()
+        .with_information_schema(true)
+        .with_create_default_catalog_and_schema(false)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        // Names are written as they stand: marker labels and channels keep their capitals.
+        .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        // Cold text has the type of hot text.
+        .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
+    let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(QUERY_BYTES))).build_arc()?;
+    Ok(SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build())
+}
+
+/// The pinned tables as DataFusion looks them up; `_latest` views are planned when they are asked for.
+#[derive(Debug)]
+struct Pinned(Arc<BTreeMap<String, Arc<PinnedTable>>>);
+
+impl Pinned {
+    fn base(&self, name: &str) -> Option<(&String, &Arc<PinnedTable>)> {
+        name.strip_suffix(latest::SUFFIX).and_then(|base| self.0.get_key_value(base))
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Pinned {
+    fn table_names(&self) -> Vec<String> {
+        self.0.keys().flat_map(|name| [name.clone(), format!("{name}{}", latest::SUFFIX)]).collect()
+    }
+
+    async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        if let Some(table) = self.0.get(name) {
+            return Ok(Some(table.clone()));
+        }
+        match self.base(name) {
+            Some((base, table)) => Ok(Some(Arc::new(latest::view(base, table.clone())?))),
+            None => Ok(None),
+        }
+    }
+
+    async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
+        let base = self.0.contains_key(name).then_some(TableType::Base);
+        Ok(base.or_else(|| self.base(name).map(|_| TableType::View)))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.0.contains_key(name) || self.base(name).is_some()
+    }
+}

@@ -1,0 +1,94 @@
+//! How does a query read one table: hot batches and a Delta version, as one?
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::Result;
+use datafusion::datasource::TableType;
+use datafusion::datasource::memory::MemorySourceConfig;
+use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::{CastExpr, Column};
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::union::UnionExec;
+
+use crate::hot::HotBatch;
+
+/// One table as a query sees it: the rows that were there when it was pinned, whatever happens since.
+#[derive(Debug)]
+pub(crate) struct PinnedTable {
+    pub(crate) schema: SchemaRef,
+    pub(crate) hot: Vec<Arc<HotBatch>>,
+    pub(crate) cold: Option<Arc<dyn TableProvider>>,
+}
+
+#[async_trait]
+impl TableProvider for PinnedTable {
+    fn schema(&self) -> SchemaRef {
+        self.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    /// Filters skip cold files and row groups; the rows that remain are filtered once more, for hot and cold alike.
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
+        let schema = Arc::new(self.schema.project(&columns)?);
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if let Some(cold) = &self.cold {
+            let stored = cold.schema();
+            let wanted = schema.fields().iter().map(|field| stored.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
+            let support = cold.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
+            let taken = filters.iter().zip(support).filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported);
+            let taken: Vec<Expr> = taken.map(|(filter, _)| filter.clone()).collect();
+            let plan = cold.scan(session, Some(&wanted), &taken, limit).await?;
+            inputs.push(in_schema(plan, &schema)?);
+        }
+        if !self.hot.is_empty() {
+            let batches: Vec<RecordBatch> = self.hot.iter().map(|batch| batch.rows.clone()).collect();
+            let source = MemorySourceConfig::try_new(&[batches], self.schema.clone(), Some(columns))?.with_limit(limit);
+            inputs.push(datafusion::datasource::source::DataSourceExec::from_data_source(source));
+        }
+        Ok(match inputs.len() {
+            0 => Arc::new(EmptyExec::new(schema)),
+            1 => inputs.remove(0),
+            _ => UnionExec::try_new(inputs)?,
+        })
+    }
+}
+
+/// The plan's columns by name, in the order and types of `schema`.
+fn in_schema(plan: Arc<dyn ExecutionPlan>, schema: &SchemaRef) -> Result<Arc<dyn ExecutionPlan>> {
+    let held = plan.schema();
+    let same = held.fields().len() == schema.fields().len()
+        && held.fields().iter().zip(schema.fields()).all(|(a, b)| a.name() == b.name() && a.data_type() == b.data_type());
+    if same {
+        return Ok(plan);
+    }
+    let column = |field: &Arc<arrow_schema::Field>| -> Result<(Arc<dyn PhysicalExpr>, String)> {
+        let index = held.index_of(field.name())?;
+        let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(field.name(), index));
+        let fits = held.field(index).data_type() == field.data_type();
+        let column = if fits { column } else { Arc::new(CastExpr::new(column, field.data_type().clone(), None)) };
+        Ok((column, field.name().clone()))
+    };
+    let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+    Ok(Arc::new(ProjectionExec::try_new(columns, plan)?))
+}

@@ -1,0 +1,72 @@
+//! How are tables asked when no process writes them?
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use proprio_core::table::system;
+
+use crate::catalog::{self, Answer, Catalog};
+use crate::cold::Cold;
+use crate::error::TablesError;
+use crate::provider::PinnedTable;
+use crate::schema;
+
+/// The Delta tables of a data directory, at the versions they had when it was opened.
+#[derive(Debug)]
+pub struct Reader {
+    catalog: Catalog,
+}
+
+impl Reader {
+    /// Opens every table under `<data>/tables`.
+    ///
+    /// # Errors
+    /// When there is none, or one can't be read.
+    pub async fn open(data: &Path) -> Result<Self, TablesError> {
+        let folder = data.join("tables");
+        let session = catalog::session()?;
+        let mut tables = BTreeMap::new();
+        for (name, path) in delta_tables(&folder)? {
+            let cold = Cold::open(&path, &name, &session).await?;
+            tables.insert(name, Arc::new(PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan) }));
+        }
+        if tables.is_empty() {
+            return Err(TablesError::NoTables { path: folder });
+        }
+        for spec in system::tables() {
+            let schema = schema::arranged(&schema::of_spec(&spec)?);
+            tables.entry(spec.name).or_insert_with(|| Arc::new(PinnedTable { schema, hot: Vec::new(), cold: None }));
+        }
+        Ok(Self { catalog: Catalog::new(tables, session, -1) })
+    }
+
+    /// The pinned tables.
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Runs one read-only statement.
+    ///
+    /// # Errors
+    /// As [`Catalog::query`].
+    pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
+        self.catalog.query(sql).await
+    }
+}
+
+fn delta_tables(folder: &Path) -> Result<BTreeMap<String, std::path::PathBuf>, TablesError> {
+    let entries = match std::fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(source) => return Err(TablesError::Io { path: folder.to_owned(), source }),
+    };
+    let mut found = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.map_err(|source| TablesError::Io { path: folder.to_owned(), source })?;
+        if entry.path().join("_delta_log").is_dir() {
+            found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
+        }
+    }
+    Ok(found)
+}
