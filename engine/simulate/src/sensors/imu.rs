@@ -1,0 +1,126 @@
+//! What does an IMU measure? Rate of turn, specific force and magnetic field in its segment's axes.
+
+use nalgebra::{Matrix3, Vector3};
+
+use super::GRAVITY_M_PER_S2;
+use crate::body::{Body, Segment};
+use crate::random::Random;
+
+/// Half of the span over which the movement is differentiated: errors of 1e-3 rad/s and 1e-5 m/s² at most in walking.
+const HALF_SPAN_S: f64 = 4e-4;
+/// Earth's field in microtesla in Central Europe, towards magnetic north, which is the lab's north: 49 µT, dip 66°.
+const FIELD_UT: [f64; 3] = [0.0, 19.93, -44.76];
+const GYRO_NOISE_RAD_PER_S: f64 = 0.003;
+const GYRO_BIAS_RAD_PER_S: f64 = 0.004;
+const ACCEL_NOISE_M_PER_S2: f64 = 0.03;
+const ACCEL_BIAS_M_PER_S2: f64 = 0.03;
+const MAG_NOISE_UT: f64 = 0.3;
+
+/// One IMU.
+#[derive(Clone, Debug)]
+pub struct Imu {
+    segment: Segment,
+    place_m: [f64; 3],
+    random: Random,
+    noise: f64,
+    bias: [f64; 6],
+}
+
+impl Imu {
+    /// An IMU at `place_m` on `segment`; `noise` is a factor on noise and bias.
+    pub fn new(segment: Segment, place_m: [f64; 3], noise: f64, mut random: Random) -> Self {
+        let mut bias = [0.0; 6];
+        for (i, value) in bias.iter_mut().enumerate() {
+            *value = noise * random.signed() * if i < 3 { GYRO_BIAS_RAD_PER_S } else { ACCEL_BIAS_M_PER_S2 };
+        }
+        Self { segment, place_m, random, noise, bias }
+    }
+
+    /// Gyroscope (rad/s), accelerometer (m/s²) and magnetometer (µT), x, y, z each: one column of samples a channel.
+    pub fn measure(&mut self, body: &Body, times_s: &[f64]) -> Vec<Vec<f64>> {
+        let mut columns = super::columns(9, times_s.len());
+        for &time_s in times_s {
+            let (gyro, accel, mag) = ideal(body, self.segment, self.place_m, time_s);
+            for (i, column) in columns.iter_mut().enumerate() {
+                let (value, noise) = match i {
+                    0..3 => (gyro[i] + self.bias[i], GYRO_NOISE_RAD_PER_S),
+                    3..6 => (accel[i - 3] + self.bias[i], ACCEL_NOISE_M_PER_S2),
+                    _ => (mag[i - 6], MAG_NOISE_UT),
+                };
+                column.push(value + noise * self.noise * self.random.normal());
+            }
+        }
+        columns
+    }
+}
+
+/// What an ideal IMU measures at an instant.
+fn ideal(body: &Body, segment: Segment, place_m: [f64; 3], time_s: f64) -> (Vector3<f64>, Vector3<f64>, Vector3<f64>) {
+    let [before, now, after] = [-HALF_SPAN_S, 0.0, HALF_SPAN_S].map(|offset| body.pose(segment, time_s + offset));
+    // The turn from before to after is small: its skew part is its rotation vector.
+    let turn: Matrix3<f64> = before.lab_from_segment.transpose() * after.lab_from_segment;
+    let skew = Vector3::new(turn[(2, 1)] - turn[(1, 2)], turn[(0, 2)] - turn[(2, 0)], turn[(1, 0)] - turn[(0, 1)]);
+    let gyro = skew / (4.0 * HALF_SPAN_S);
+    let [p0, p1, p2] = [before, now, after].map(|pose| pose.point_m(place_m));
+    let acceleration = (p2 - p1 - (p1 - p0)) / (HALF_SPAN_S * HALF_SPAN_S);
+    let sensor_from_lab = now.lab_from_segment.transpose();
+    let accel = sensor_from_lab * (acceleration + Vector3::new(0.0, 0.0, GRAVITY_M_PER_S2));
+    (gyro, accel, sensor_from_lab * Vector3::from(FIELD_UT))
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::Rotation3;
+
+    use super::*;
+    use crate::layout::IMUS;
+    use crate::options::{Layout, Options};
+
+    #[test]
+    fn integrated_rates_of_turn_give_the_orientation_again() {
+        const STEP_S: f64 = 0.001;
+        let body = Body::new(&Options::default());
+        for (name, _, segment, place) in IMUS {
+            let mut orientation = Rotation3::from_matrix_unchecked(body.pose(segment, 1.0).lab_from_segment);
+            for k in 0..10_000 {
+                let middle_s = 1.0 + (f64::from(k) + 0.5) * STEP_S;
+                orientation *= Rotation3::new(ideal(&body, segment, place, middle_s).0 * STEP_S);
+            }
+            let truth = Rotation3::from_matrix_unchecked(body.pose(segment, 11.0).lab_from_segment);
+            let error_deg = orientation.angle_to(&truth).to_degrees();
+            assert!(error_deg < 0.1, "{name}: {error_deg}°");
+        }
+    }
+
+    #[test]
+    fn integrated_specific_force_gives_the_position_again() {
+        const STEP_S: f64 = 0.0005;
+        let body = Body::new(&Options::default());
+        for (name, _, segment, place) in IMUS {
+            let point = |time_s: f64| body.pose(segment, time_s).point_m(place);
+            let mut velocity = (point(1.0 + 1e-5) - point(1.0 - 1e-5)) / 2e-5;
+            let mut position = point(1.0);
+            for k in 0..4000 {
+                let middle_s = 1.0 + (f64::from(k) + 0.5) * STEP_S;
+                let accel = ideal(&body, segment, place, middle_s).1;
+                let lab = body.pose(segment, middle_s).lab_from_segment * accel - Vector3::new(0.0, 0.0, GRAVITY_M_PER_S2);
+                position += velocity * STEP_S + lab * (STEP_S * STEP_S / 2.0);
+                velocity += lab * STEP_S;
+            }
+            let error_m = (position - point(3.0)).norm();
+            assert!(error_m < 2e-3, "{name}: {error_m} m");
+        }
+    }
+
+    #[test]
+    fn a_foot_at_rest_feels_gravity_and_the_field() {
+        let options = Options { layout: Layout::Standing, ..Options::default() };
+        let body = Body::new(&options);
+        // The left foot stands from its contact at phase 1 on, 0.3 of a cycle long at least.
+        let at_s = body.motion.initial_contact_s(proprio_core::rig::Side::Left, 1) + 4.0;
+        let (gyro, accel, mag) = ideal(&body, Segment::Foot(proprio_core::rig::Side::Left), [0.08, -0.02, 0.0], at_s);
+        assert!(gyro.norm() < 1e-9, "{gyro}");
+        assert!((accel - Vector3::new(0.0, GRAVITY_M_PER_S2, 0.0)).norm() < 1e-4, "{accel}");
+        assert!((mag.norm() - 49.0).abs() < 0.01 && (mag.y + 44.76).abs() < 1e-9, "{mag}");
+    }
+}
