@@ -8,7 +8,8 @@
 //! while nothing stands on it: an offset is removed from 50 ms after the start on, whatever its sign, with 0 N until then. An
 //! offset above the threshold looks like a contact at first; after 250 ms of quiet below `max_offset` the plate counts as empty.
 //!
-//! The foot is the one configured for the plate (`side`), or the one whose markers are nearest to the centre of pressure.
+//! The foot is the one configured for the plate (`side`, here or in the rig), or the one whose markers are nearest to the
+//! centre of pressure.
 //! A foot that stands on a plate when the recording starts gives no initial contact, and one that still stands there at its
 //! end no final contact. A foot on two plates at once counts as one contact. When a second foot joins the first on a
 //! plate, its arrival can't be seen in the force; that both were there shows when the last foot to leave is not
@@ -72,6 +73,7 @@ use std::collections::BTreeMap;
 
 use proprio_core::quantity::{Duration, Force, Length};
 use proprio_core::rig::Side;
+use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -94,7 +96,8 @@ pub struct Config {
     /// Largest offset of an empty plate that is removed.
     #[serde(default = "max_offset")]
     max_offset: Force,
-    /// The foot that strikes a plate, by the plate's name: `{ plate_1: left }`. Other plates go by the nearest markers.
+    /// The foot that strikes a plate, by the plate's name: `{ plate_1: left }`. By default the plate's `side` in the rig; plates
+    /// without one go by the nearest markers.
     #[serde(default)]
     side: BTreeMap<String, Side>,
     /// Markers on each foot, from back to front. By default heel (`HEE`, `CAL` or `ANK`) and toe (`TOE`, `MT2` or `MT1`).
@@ -199,10 +202,9 @@ impl Config {
             max_offset_n: self.max_offset.newtons(),
             gap_ns: period_ns.saturating_mul(5),
         };
-        let foot = self.side.get(input.prefix()).map(|side| match side {
-            Side::Left => Foot::Left,
-            Side::Right => Foot::Right,
-        });
+        let declared = input.schema.columns.field(force).meta(meta::SIDE).map(Foot::parse).filter(|foot| *foot != Foot::Unknown);
+        let configured = self.side.get(input.prefix()).map(|side| Foot::parse(side.name()));
+        let foot = configured.or(declared);
         let cop = input.schema.index("cop_x_m").zip(input.schema.index("cop_y_m"));
         PlateInput { port, force, cop, rule, foot }
     }

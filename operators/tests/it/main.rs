@@ -2,6 +2,7 @@
 //! accuracy on real recordings.
 
 mod example;
+mod gait;
 mod golden;
 mod laws;
 mod run;

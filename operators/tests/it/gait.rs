@@ -1,0 +1,230 @@
+//! Do gait events and parameters agree with what laboratories marked in their own recordings, with one set of defaults?
+
+use std::path::{Path, PathBuf};
+
+use arrow_array::{Array, RecordBatch};
+use proprio_core::rows::{float_or_nan, floats, integers, strings, times};
+use proprio_core::{Kind, Port};
+use proprio_files::{FileSensor, OpenOptions, Recording};
+use proprio_operators::operator;
+use serde_json::{Value, json};
+
+use crate::run::Run;
+
+/// A lab file below the data folder, or `None`, said on the way, where the folder is absent.
+fn recording(file: &str) -> Option<Recording> {
+    let root =
+        std::env::var_os("PROPRIO_DATA").map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
+    let path = root.join("lab").join(file);
+    if !path.exists() {
+        eprintln!("skipped: {file}");
+        return None;
+    }
+    Some(proprio_files::open(&path, &OpenOptions::default()).unwrap_or_else(|error| panic!("{file}: {error}")))
+}
+
+/// A stream and all its rows.
+type Stream = (Port, RecordBatch);
+
+fn stream(recording: &Recording, sensor: &FileSensor) -> Stream {
+    let rig = recording.rig("lab").resolve();
+    let known = &rig.sensors[rig.sensor(&sensor.name).expect("a file's sensor is in its rig")];
+    (Port { stream: known.stream(), schema: known.wire_schema() }, sensor.rows.clone())
+}
+
+fn streams(recording: &Recording, kind: Kind) -> Vec<Stream> {
+    recording.sensors.iter().filter(|sensor| sensor.file.kind == kind).map(|sensor| stream(recording, sensor)).collect()
+}
+
+/// Runs one step over whole streams.
+fn step(name: &str, op: &str, config: Value, inputs: &[Stream]) -> Stream {
+    let (ports, rows): (Vec<Port>, Vec<RecordBatch>) = inputs.iter().cloned().unzip();
+    let registration = operator(op).expect("the operator is registered");
+    let planned = (registration.plan)(config, &ports).unwrap_or_else(|findings| panic!("{op}: {findings:#?}"));
+    let found = Run::whole(&planned, &rows);
+    (Port { stream: name.to_owned(), schema: planned.output }, found)
+}
+
+/// What the pipeline `gait-lab` makes of a recording: plate events, marker events and parameters.
+fn analyse(recording: &Recording) -> [Stream; 3] {
+    let (plates, markers) = (streams(recording, Kind::Force), streams(recording, Kind::Markers));
+    let force = step("plates", "force_events", json!({}), &[plates, markers.clone()].concat());
+    let feet = step("feet", "marker_events", json!({}), &markers);
+    let cycles = step("cycles", "gait_parameters", json!({}), &[vec![force.clone(), feet.clone()], markers].concat());
+    [force, feet, cycles]
+}
+
+/// (seconds, event, side) of every row.
+fn events((port, rows): &Stream) -> Vec<(f64, String, String)> {
+    let [event, side] = ["event", "side"].map(|name| strings(rows, port.schema.index(name).expect("an event stream")));
+    let row = |(index, time): (usize, &i64)| (*time as f64 * 1e-9, event.value(index).to_owned(), side.value(index).to_owned());
+    times(rows).iter().enumerate().map(row).collect()
+}
+
+/// Signed difference in ms to the nearest event of the same name and side within 100 ms.
+fn difference_ms(event: &(f64, String, String), reference: &[(f64, String, String)]) -> Option<f64> {
+    let same = reference.iter().filter(|other| other.1 == event.1 && (other.2 == event.2 || other.2 == "unknown"));
+    let nearest = same.map(|other| (event.0 - other.0) * 1e3).min_by(|a, b| a.abs().total_cmp(&b.abs()));
+    nearest.filter(|difference| difference.abs() < 100.0)
+}
+
+#[test]
+fn plate_events_agree_with_the_annotated_ones() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let annotated = events(&streams(&vicon, Kind::Events)[0]);
+    assert_eq!(annotated.len(), 17);
+    let [force, ..] = analyse(&vicon);
+    let found = events(&force);
+    for event in &found {
+        let difference = difference_ms(event, &annotated).unwrap_or_else(|| panic!("{event:?} is not annotated"));
+        println!("Vicon_analysis plate {} {:5} {:.4} s {difference:+.1} ms", event.1, event.2, event.0);
+        let tolerance = if event.1 == "initial_contact" { 2.0 } else { 5.0 };
+        assert!(difference.abs() <= tolerance, "{event:?} is {difference} ms off");
+    }
+    assert_eq!(found.len(), 6, "three plates are struck and left once each");
+}
+
+#[test]
+fn parameters_agree_with_those_of_the_annotated_events() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let expected = step("expected", "gait_parameters", json!({}), &streams(&vicon, Kind::Events));
+    let [_, _, found] = analyse(&vicon);
+    let mut compared = 0;
+    for row in 0..found.1.num_rows() {
+        let side = strings(&found.1, 1).value(row);
+        let near = |other: &usize| {
+            strings(&expected.1, 1).value(*other) == side && (times(&expected.1)[*other] - times(&found.1)[row]).abs() < 100_000_000
+        };
+        let Some(other) = (0..expected.1.num_rows()).find(near) else { panic!("the cycle at {} is not annotated", times(&found.1)[row]) };
+        compared += compare_cycle(&expected, other, &found, row);
+    }
+    assert_eq!(found.1.num_rows(), 5, "the annotated cycles whose markers are there throughout");
+    assert!(compared >= 25, "{compared} parameters were compared");
+}
+
+/// Compares each time of a cycle: 5 ms where plates give both its events, 25 ms where markers give one. Returns how many.
+fn compare_cycle(expected: &Stream, other: usize, found: &Stream, row: usize) -> usize {
+    let value =
+        |(port, rows): &Stream, row: usize, name: &str| float_or_nan(floats(rows, port.schema.index(name).expect("a parameter")), row);
+    let is_force = |name: &str| strings(&found.1, found.0.schema.index(name).expect("a method")).value(row) == "force";
+    let stance = |stream: &Stream, row: usize| 0.01 * value(stream, row, "stance_percent") * value(stream, row, "stride_time_s");
+    let measures = [
+        ("stride_time_s", ["start_method", "end_method"]),
+        ("step_time_s", ["opposite_contact_method", "end_method"]),
+        ("single_support_s", ["opposite_off_method", "opposite_contact_method"]),
+        ("initial_double_support_s", ["start_method", "opposite_off_method"]),
+        ("terminal_double_support_s", ["opposite_contact_method", "off_method"]),
+        ("stance", ["start_method", "off_method"]),
+    ];
+    let mut compared = 0;
+    for (name, methods) in measures {
+        let of = |stream: &Stream, row: usize| if name == "stance" { stance(stream, row) } else { value(stream, row, name) };
+        let (is, due) = (of(found, row), of(expected, other));
+        let force = methods.iter().all(|method| is_force(method));
+        if is.is_nan() {
+            continue;
+        }
+        let side = strings(&found.1, 1).value(row);
+        println!("Vicon_analysis {side:5} {name:26} {is:.4} s, annotated {due:.4} s, {:+.1} ms, plates only: {force}", (is - due) * 1e3);
+        assert!((is - due).abs() <= if force { 0.005 } else { 0.025 }, "{name} of the {side} cycle: {is} s instead of {due} s");
+        compared += 1;
+    }
+    compared
+}
+
+#[test]
+fn marker_events_agree_with_the_plates_over_all_files() {
+    let files = [
+        "Vicon_analysis.c3d",
+        "smk_overground.c3d",
+        "biomechzoo/HC002D06.c3d",
+        "biomechzoo/HC036A10.c3d",
+        "btk_Gait.c3d",
+        "opensim/walking2.c3d",
+    ];
+    let mut differences: [Vec<f64>; 2] = [Vec::new(), Vec::new()];
+    let mut partial = 0;
+    for file in files {
+        let Some(lab) = recording(file) else { continue };
+        let [force, feet, cycles] = analyse(&lab);
+        let (force, found) = (events(&force), events(&feet));
+        for event in &force {
+            let Some(difference) = difference_ms(event, &found).map(|difference| -difference) else {
+                println!("{file}: no marker event beside {event:?}");
+                continue;
+            };
+            println!("{file}: {:15} {:7} at {:.4} s, markers {difference:+.1} ms", event.1, event.2, event.0);
+            if difference.abs() > 50.0 {
+                partial += 1;
+                continue;
+            }
+            differences[usize::from(event.1 == "initial_contact")].push(difference);
+        }
+        println!("{file}: {} plate events, {} marker events, {} cycles", force.len(), found.len(), cycles.1.num_rows());
+    }
+    for (name, differences) in
+        ["final contact", "initial contact"].iter().zip(&differences).filter(|(_, differences)| !differences.is_empty())
+    {
+        let count = differences.len() as f64;
+        let bias = differences.iter().sum::<f64>() / count;
+        let deviation = (differences.iter().map(|difference| (difference - bias).powi(2)).sum::<f64>() / count).sqrt();
+        println!("{name}: markers {bias:+.1} ± {deviation:.1} ms against {count} plate events");
+        assert!(bias.abs() <= 15.0 && deviation <= 15.0, "{name}: {bias} ± {deviation} ms");
+    }
+    // One foot of walking2 lands beside the plate first.
+    assert!(partial <= 1, "{partial} marker events are further off than 50 ms");
+}
+
+#[test]
+fn an_offset_plate_gives_the_events_of_the_same_plate_without_offset() {
+    let Some(btk) = recording("btk_Gait.c3d") else { return };
+    let plates = streams(&btk, Kind::Force);
+    let found = events(&step("plates", "force_events", json!({}), &plates));
+    let shifted: Vec<Stream> = plates.iter().map(|(port, rows)| (port.clone(), without_offset(port, rows))).collect();
+    let expected = events(&step("plates", "force_events", json!({}), &shifted));
+    assert_eq!(found.len(), 4);
+    for (event, other) in found.iter().zip(&expected) {
+        println!("btk_Gait {event:?}, with the offset removed beforehand {:.4} s", other.0);
+        assert_eq!(event.1, other.1);
+        assert!((event.0 - other.0).abs() < 0.000_5, "{event:?} {other:?}");
+    }
+}
+
+/// Takes off the median vertical force: most of the time nobody stands on the plate.
+fn without_offset(port: &Port, rows: &RecordBatch) -> RecordBatch {
+    let index = port.schema.index("force_z_n").expect("a plate");
+    let force = floats(rows, index);
+    let mut sorted: Vec<f64> = force.values().to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let offset = sorted[sorted.len() / 2];
+    let mut columns = rows.columns().to_vec();
+    columns[index] = std::sync::Arc::new(force.values().iter().map(|value| value - offset).collect::<arrow_array::Float64Array>());
+    RecordBatch::try_new(rows.schema(), columns).expect("the same columns")
+}
+
+#[test]
+fn cycles_start_where_their_foot_touched_the_ground() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let [force, feet, cycles] = analyse(&vicon);
+    let contacts = [events(&force), events(&feet)].concat();
+    let starts = integers(&cycles.1, cycles.0.schema.index("start_ns").expect("a start"));
+    for row in 0..cycles.1.num_rows() {
+        let (start, side) = (starts.value(row) as f64 * 1e-9, strings(&cycles.1, 1).value(row));
+        assert!(
+            contacts.iter().any(|event| event.1 == "initial_contact" && event.2 == side && (event.0 - start).abs() < 1e-6),
+            "{start} {side}"
+        );
+        let speed = floats(&cycles.1, cycles.0.schema.index("speed_m_per_s").expect("a speed"));
+        // Vicon's own figures are 1.19 and 1.12 m/s.
+        assert!(speed.is_null(row) || (1.0..1.4).contains(&speed.value(row)), "{}", speed.value(row));
+        println!("Vicon_analysis {side} cycle from {start:.3} s: {:.3} m/s", float_or_nan(speed, row));
+    }
+}
+#[path = "../../../engine/runtime/src/rig_yaml.rs"]
+mod rig_yaml;
+#[test]
+fn tmp_rig() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    std::fs::write("/tmp/gait/rig.yaml", rig_yaml::rig_yaml(&vicon.rig("gait-lab"))).expect("w");
+    println!("{:?} {:?}", vicon.warnings, vicon.parameters);
+}
