@@ -89,7 +89,7 @@ pub fn linear(times: &[TimeNs], count: usize, point: &Point) -> Option<Pick> {
 /// As [`linear`], but the nearest row within the tolerance, of two equally near the earlier.
 pub fn nearest(times: &[TimeNs], count: usize, point: &Point) -> Option<Pick> {
     let before = distance_before(times, count, point);
-    let after = times.get(count).map(|next| next - point.time);
+    let after = times.get(count).map(|next| next.saturating_sub(point.time));
     match (before, after) {
         (Some(0), _) => Some(Pick::row(Reason::Exact, count - 1)),
         (Some(before), Some(after)) if before <= after => Some(Pick::row(Reason::Held, count - 1)),

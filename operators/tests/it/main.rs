@@ -1,9 +1,13 @@
 //! One binary for all of the crate's integration tests: the examples and laws of every registered operator, and their
 //! accuracy on real recordings.
 
+mod align;
 mod example;
 mod gait;
 mod golden;
+mod joint_angles;
 mod laws;
+mod orientation;
+mod recordings;
 mod run;
 mod signal;

@@ -1,0 +1,175 @@
+//! Do joint angles have the right size and sign for poses whose angles are known, whatever the mounting and the heading?
+
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use proprio_core::rows::{floats, nan_as_null};
+use proprio_core::schema::{FieldExt, float};
+use proprio_core::{Planned, Port, Rate, StreamSchema};
+use proprio_operators::kernels::quaternion::{Quaternion, multiply, normalized};
+use proprio_operators::kernels::segment::earth_from_upright;
+use serde_json::{Value, json};
+
+use crate::run::Run;
+use crate::signal::Random;
+
+const SEGMENTS: [(&str, Option<&str>); 8] = [
+    ("pelvis", None),
+    ("thorax", None),
+    ("thigh", Some("left")),
+    ("shank", Some("left")),
+    ("foot", Some("left")),
+    ("thigh", Some("right")),
+    ("shank", Some("right")),
+    ("foot", Some("right")),
+];
+
+/// Where each segment hangs: index of its proximal one.
+const PROXIMAL: [Option<usize>; 8] = [None, Some(0), Some(0), Some(2), Some(3), Some(0), Some(5), Some(6)];
+
+fn port(frame: &str) -> Port {
+    let fields = SEGMENTS.iter().enumerate().flat_map(|(k, (segment, side))| {
+        ["w", "x", "y", "z"].map(|part| {
+            let field = float(format!("s{k}_q_{part}"), "1").frame(frame).with("segment", segment);
+            side.map_or(field.clone(), |side| field.with("side", side))
+        })
+    });
+    Port { stream: "fused".to_owned(), schema: StreamSchema::new(fields.collect(), &[], Some(Rate::hz(100))) }
+}
+
+fn plan(frame: &str, config: Value) -> Result<Planned, proprio_core::Findings> {
+    let registration = proprio_operators::operator("joint_angles").expect("joint_angles is registered");
+    (registration.plan)(config, &[port(frame)])
+}
+
+/// A turn about an ISB axis (x forward, y up, z right) by the right-hand rule.
+fn turn(axis: char, degrees: f64) -> Quaternion {
+    let half = degrees.to_radians() / 2.0;
+    let mut q = [half.cos(), 0.0, 0.0, 0.0];
+    q["xyz".find(axis).expect("an axis") + 1] = half.sin();
+    q
+}
+
+/// The segments' orientations in the earth frame, when each is turned against its proximal one, and the pelvis against
+/// an upright body that faces `azimuth`.
+fn pose(azimuth_deg: f64, turns: &[(usize, Quaternion)]) -> Vec<Quaternion> {
+    let mut out: Vec<Quaternion> = Vec::new();
+    for (k, proximal) in PROXIMAL.iter().enumerate() {
+        let base = proximal.map_or_else(|| earth_from_upright(azimuth_deg.to_radians()), |proximal| out[proximal]);
+        let own = turns.iter().filter(|(segment, _)| *segment == k).fold([1.0, 0.0, 0.0, 0.0], |q, (_, turn)| multiply(q, *turn));
+        out.push(multiply(base, own));
+    }
+    out
+}
+
+/// The value of an angle in the last of these poses, 10 ms apart.
+fn angle(planned: &Planned, frame: &str, poses: &[Vec<Quaternion>], name: &str) -> f64 {
+    let times: ArrayRef = Arc::new((0..poses.len() as i64).map(|k| k * 10_000_000).collect::<Int64Array>());
+    let part = |segment: usize, part: usize| nan_as_null(poses.iter().map(|pose| pose[segment][part]).collect());
+    let parts = (0..SEGMENTS.len()).flat_map(|segment| (0..4).map(move |k| part(segment, k)));
+    let rows = RecordBatch::try_new(port(frame).schema.columns, std::iter::once(times).chain(parts).collect()).expect("poses fit");
+    let out = Run::whole(planned, &[rows]);
+    let index = planned.output.index(name).unwrap_or_else(|| panic!("no column {name}"));
+    floats(&out, index).value(poses.len() - 1)
+}
+
+#[test]
+fn every_angle_is_positive_in_the_direction_that_the_manual_says() {
+    // Turned by the right-hand rule about z: front up. About x: right side down. About y: to the left.
+    let cases = [
+        (0, 'z', -1.0, "pelvis_tilt_deg"),
+        (0, 'x', -1.0, "pelvis_obliquity_deg"),
+        (0, 'y', 1.0, "pelvis_rotation_deg"),
+        (1, 'z', -1.0, "lumbar_flexion_deg"),
+        (1, 'x', 1.0, "lumbar_lateral_bend_deg"),
+        (1, 'y', 1.0, "lumbar_rotation_deg"),
+        (1, 'z', -1.0, "thorax_tilt_deg"),
+        (1, 'x', 1.0, "thorax_lean_deg"),
+        (2, 'z', 1.0, "hip_left_flexion_deg"),
+        (2, 'x', -1.0, "hip_left_adduction_deg"),
+        (5, 'x', 1.0, "hip_right_adduction_deg"),
+        (2, 'y', -1.0, "hip_left_rotation_deg"),
+        (5, 'y', 1.0, "hip_right_rotation_deg"),
+        (3, 'z', -1.0, "knee_left_flexion_deg"),
+        (6, 'x', 1.0, "knee_right_adduction_deg"),
+        (4, 'z', 1.0, "ankle_left_dorsiflexion_deg"),
+        (4, 'x', -1.0, "ankle_left_inversion_deg"),
+        (7, 'x', 1.0, "ankle_right_inversion_deg"),
+        (7, 'y', 1.0, "ankle_right_rotation_deg"),
+    ];
+    let planned = plan("earth_enu", json!({ "heading": "90 deg" })).expect("it plans");
+    for (segment, axis, sign, name) in cases {
+        let value = angle(&planned, "earth_enu", &[pose(0.0, &[(segment, turn(axis, sign * 20.0))])], name);
+        assert!((value - 20.0).abs() < 1e-9, "{name}: {value}");
+    }
+}
+
+#[test]
+fn joints_come_apart_in_the_order_flexion_adduction_rotation() {
+    let planned = plan("earth_enu", json!({})).expect("it plans");
+    let poses = [pose(77.0, &[(5, turn('z', 50.0)), (5, turn('x', -12.0)), (5, turn('y', 7.0)), (6, turn('z', -60.0))])];
+    for (name, due) in [
+        ("hip_right_flexion_deg", 50.0),
+        ("hip_right_adduction_deg", -12.0),
+        ("hip_right_rotation_deg", 7.0),
+        ("knee_right_flexion_deg", 60.0),
+    ] {
+        let value = angle(&planned, "earth_enu", &poses, name);
+        assert!((value - due).abs() < 1e-9, "{name}: {value}");
+    }
+}
+
+#[test]
+fn tilt_and_obliquity_do_not_depend_on_the_heading() {
+    let planned = plan("earth_enu", json!({})).expect("it plans");
+    for azimuth in [-170.0, -45.0, 0.0, 90.0, 135.0] {
+        let poses = [pose(azimuth, &[(0, turn('x', -6.0)), (0, turn('z', -12.0))])];
+        let (tilt, obliquity) =
+            (angle(&planned, "earth_enu", &poses, "pelvis_tilt_deg"), angle(&planned, "earth_enu", &poses, "pelvis_obliquity_deg"));
+        assert!((tilt - 12.0).abs() < 1e-9 && (obliquity - 6.0).abs() < 1e-9, "facing {azimuth}: {tilt}, {obliquity}");
+    }
+}
+
+#[test]
+fn a_neutral_pose_takes_out_how_sensors_sit_and_where_their_heading_began() {
+    let mut random = Random::new(3);
+    // Each sensor is tipped in its own forward plane and has a heading of its own, as without a magnetometer.
+    let tipped: Vec<Quaternion> = SEGMENTS.iter().map(|_| turn('z', 60.0 * random.unit() - 30.0)).collect();
+    let headings: Vec<Quaternion> = SEGMENTS
+        .iter()
+        .map(|_| {
+            let half = 3.0 * random.unit();
+            [half.cos(), 0.0, 0.0, half.sin()]
+        })
+        .collect();
+    let sensed = |pose: Vec<Quaternion>| -> Vec<Quaternion> {
+        pose.iter().zip(&tipped).zip(&headings).map(|((q, tip), heading)| normalized(multiply(*heading, multiply(*q, *tip)))).collect()
+    };
+    let mut poses: Vec<_> = (0..50).map(|_| sensed(pose(30.0, &[]))).collect();
+    poses.push(sensed(pose(30.0, &[(1, turn('z', -25.0)), (2, turn('z', 40.0)), (3, turn('z', -70.0))])));
+    let planned = plan("earth_up", json!({ "neutral": "300 ms" })).expect("it plans");
+    for (name, due) in [
+        ("lumbar_flexion_deg", 25.0),
+        ("hip_left_flexion_deg", 40.0),
+        ("knee_left_flexion_deg", 70.0),
+        ("knee_left_rotation_deg", 0.0),
+        ("knee_right_flexion_deg", 0.0),
+    ] {
+        let value = angle(&planned, "earth_up", &poses, name);
+        assert!((value - due).abs() < 1e-6, "{name}: {value}");
+    }
+}
+
+#[test]
+fn planning_finds_what_has_no_meaning() {
+    let findings = plan("earth_up", json!({})).expect_err("no common heading");
+    assert!(findings.iter().all(|finding| finding.message.contains("no common heading")), "{findings:#?}");
+    let config = json!({ "neutral": "0 s", "heading": "5 deg", "mounting": { "head": { "forward": "x", "up": "-x" } } });
+    let findings = plan("sensor", config).expect_err("all of it is wrong");
+    let with = |text: &str| findings.iter().filter(|finding| finding.message.contains(text)).count();
+    assert_eq!(
+        (with("frame `sensor`"), with("neutral pose"), with("faces then"), with("`head`"), with("same axis")),
+        (8, 1, 1, 1, 1),
+        "{findings:#?}"
+    );
+}

@@ -1,0 +1,146 @@
+//! How near do orientations come to the optical truth of BROAD, and what do lost samples cost?
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch};
+use arrow_select::filter::filter_record_batch;
+use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::rig::{RigFile, SensorFile};
+use proprio_core::rows::{float_or_nan, floats};
+use proprio_core::schema::TIME;
+use proprio_core::{Planned, Port, Rate};
+use proprio_operators::kernels::quaternion::{Quaternion, conjugate, multiply};
+use serde_json::{Value, json};
+
+use crate::recordings::{parquet, recording};
+use crate::run::Run;
+use crate::signal::Random;
+
+const TRIALS: [(&str, f64); 2] = [("16_undisturbed_fast_translation_B", 0.75), ("34_disturbed_attached_magnet_3cm", 3.36)];
+
+/// An IMU stream with the truth beside it.
+struct Trial {
+    port: Port,
+    rows: RecordBatch,
+    truth: Vec<Quaternion>,
+    moving: Vec<bool>,
+}
+
+impl Trial {
+    fn read(test: &str, name: &str, magnetometer: bool) -> Option<Self> {
+        let table = parquet(&recording(test, &format!("imu/broad/{name}.parquet"))?);
+        let port = imu_port(magnetometer);
+        let rate = port.schema.rate.expect("an IMU has a rate");
+        let column = |name: &str| table.column_by_name(name).expect("BROAD has the column").clone();
+        let counts: ArrayRef = Arc::new((0..table.num_rows() as i64).collect::<Int64Array>());
+        let times: ArrayRef = Arc::new((0..table.num_rows() as i64).map(|k| rate.grid_time(k)).collect::<Int64Array>());
+        let measured = |name: &str| {
+            let (instrument, rest) = name.split_once('_').expect("a measured column names its instrument");
+            let short = if instrument == "gyro" { "gyr" } else { &instrument[..3] };
+            column(&format!("{short}_{}", &rest[..1]))
+        };
+        let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
+            TIME | DEVICE_TIME => times.clone(),
+            SEQUENCE => counts.clone(),
+            name => measured(name),
+        });
+        let rows = RecordBatch::try_new(port.schema.columns.clone(), columns.collect()).expect("BROAD fits an IMU's schema");
+        let reference = ["ref_w", "ref_x", "ref_y", "ref_z"].map(column);
+        let reference = reference.each_ref().map(|column| column.as_any().downcast_ref::<Float64Array>().expect("floats"));
+        let moving = column("movement");
+        let moving = moving.as_any().downcast_ref::<BooleanArray>().expect("a mask");
+        let truth = (0..table.num_rows()).map(|row| reference.map(|column| float_or_nan(column, row))).collect();
+        Some(Self { port, rows, truth, moving: moving.iter().map(|value| value == Some(true)).collect() })
+    }
+
+    fn plan(&self, config: Value) -> Planned {
+        let registration = proprio_operators::operator("orientation").expect("orientation is registered");
+        (registration.plan)(config, std::slice::from_ref(&self.port)).expect("an IMU plans")
+    }
+
+    /// RMSE in degrees, of the whole, of heading and of inclination, over the moving samples with a truth. `kept` are the rows that were not lost.
+    fn errors(&self, estimates: &RecordBatch, kept: &[usize]) -> [f64; 3] {
+        let columns = [1, 2, 3, 4].map(|column| floats(estimates, column));
+        let (mut sums, mut count) = ([0.0; 3], 0.0);
+        for (row, sample) in kept.iter().enumerate().filter(|(_, sample)| self.moving[**sample] && self.truth[**sample][0].is_finite()) {
+            let [w, _, _, z] = multiply(columns.map(|column| column.value(row)), conjugate(self.truth[*sample]));
+            let angles = [2.0 * w.abs().min(1.0).acos(), 2.0 * (z / w).atan(), 2.0 * (w * w + z * z).sqrt().min(1.0).acos()];
+            sums.iter_mut().zip(angles).for_each(|(sum, angle)| *sum += angle.to_degrees().powi(2));
+            count += 1.0;
+        }
+        sums.map(|sum: f64| (sum / count).sqrt())
+    }
+}
+
+fn imu_port(magnetometer: bool) -> Port {
+    let rate = Rate::new(2000, 7);
+    let file: SensorFile = serde_json::from_value(json!({ "kind": "imu", "rate": rate, "magnetometer": magnetometer })).expect("a sensor");
+    let rig = RigFile { rig: "broad".to_owned(), sensors: [("imu".to_owned(), file)].into() }.resolve();
+    Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "the figures are what a reader of the log looks for")]
+fn broad_trials_are_within_their_gates() {
+    for (name, gate_deg) in TRIALS {
+        let Some(trial) = Trial::read("broad_trials_are_within_their_gates", name, true) else { return };
+        let planned = trial.plan(json!({}));
+        let begin = Instant::now();
+        let estimates = Run::whole(&planned, std::slice::from_ref(&trial.rows));
+        let micros = begin.elapsed().as_secs_f64() * 1e6 / estimates.num_rows() as f64;
+        let all: Vec<usize> = (0..estimates.num_rows()).collect();
+        let [total, heading, inclination] = trial.errors(&estimates, &all);
+        println!("{name}: total {total:.3}°, heading {heading:.3}°, inclination {inclination:.3}°, {micros:.2} µs a sample");
+        assert!(total <= gate_deg, "{name}: {total}° is above {gate_deg}°");
+    }
+}
+
+#[test]
+#[expect(clippy::print_stdout, reason = "as above")]
+fn lost_samples_cost_little() {
+    let Some(trial) = Trial::read("lost_samples_cost_little", TRIALS[0].0, true) else { return };
+    let mut random = Random::new(7);
+    let mut lost_until = 0;
+    let kept: Vec<usize> = (0..trial.rows.num_rows())
+        .filter(|row| {
+            // One burst of up to 60 ms about every 0.7 s: a tenth of packets over a bad radio link.
+            if random.index(200) == 0 {
+                lost_until = row + 1 + random.index(17);
+            }
+            *row >= lost_until
+        })
+        .collect();
+    let mut mask = vec![false; trial.rows.num_rows()];
+    kept.iter().for_each(|row| mask[*row] = true);
+    let rows = filter_record_batch(&trial.rows, &BooleanArray::from(mask)).expect("a mask of the same length");
+    let planned = trial.plan(json!({}));
+    let [bridged, ..] = trial.errors(&Run::whole(&planned, std::slice::from_ref(&rows)), &kept);
+    let [unnoticed, ..] = trial.errors(&Run::whole(&planned, &[as_if_whole(&rows)]), &kept);
+    let lost = 100.0 * (1.0 - kept.len() as f64 / trial.rows.num_rows() as f64);
+    println!("with {lost:.1} % lost in bursts: total {bridged:.3}° bridged, {unnoticed:.3}° unnoticed");
+    assert!(bridged <= 2.5, "{bridged}° with {lost} % lost");
+    assert!(bridged <= unnoticed / 2.0, "bridging gives {bridged}°, doing nothing {unnoticed}°");
+}
+
+/// The rows with times and counts as if none were missing.
+fn as_if_whole(rows: &RecordBatch) -> RecordBatch {
+    let rate = Rate::new(2000, 7).expect("a rate");
+    let mut columns = rows.columns().to_vec();
+    columns[0] = Arc::new((0..rows.num_rows() as i64).map(|k| rate.grid_time(k)).collect::<Int64Array>());
+    columns[1] = Arc::new((0..rows.num_rows() as i64).collect::<Int64Array>());
+    RecordBatch::try_new(rows.schema(), columns).expect("the schema stays")
+}
+
+#[test]
+fn without_a_magnetometer_inclination_stays() {
+    let Some(trial) = Trial::read("without_a_magnetometer_inclination_stays", TRIALS[1].0, true) else { return };
+    let planned = trial.plan(json!({ "magnetometer": false }));
+    let estimates = Run::whole(&planned, std::slice::from_ref(&trial.rows));
+    let all: Vec<usize> = (0..estimates.num_rows()).collect();
+    let inclination = trial.errors(&estimates, &all)[2];
+    assert!(inclination <= 1.0, "inclination {inclination}°");
+    let bare = Trial::read("without_a_magnetometer_inclination_stays", TRIALS[1].0, false).expect("it was there just now");
+    let same = Run::whole(&bare.plan(json!({})), std::slice::from_ref(&bare.rows));
+    assert_eq!(same, estimates, "a sensor without a magnetometer and one whose magnetometer isn't used are the same");
+}
