@@ -1,1 +1,34 @@
-//! Stub.
+//! How sensors reach the engine and its answers leave it: zenoh, embedded.
+//!
+//! * In: [`Ingress`] queues what sensors send, with its arrival; [`wire::decode`] says what it means.
+//! * Out: [`AckPublisher`] tells publishers what is durable, [`Egress`] sends alerts.
+//! * Asked: [`ControlServer`] takes requests, [`SqlServer`] queries; [`control::request`] and [`sql::query`] are their clients.
+//! * The other end: [`Publisher`] sends a rig's samples, never more than its window ahead of the acknowledgements.
+//!
+//! **Invariant**: a zenoh callback copies and queues; it never blocks and never calls zenoh.
+
+pub mod ack;
+pub mod clock;
+pub mod control;
+pub mod egress;
+mod error;
+pub mod ingress;
+pub mod pacer;
+pub mod publisher;
+mod queue;
+pub mod session;
+pub mod sql;
+pub mod wire;
+
+pub use ack::AckPublisher;
+pub use clock::ArrivalClock;
+pub use control::{Call, ControlServer};
+pub use egress::Egress;
+pub use error::WireError;
+pub use ingress::{Arrival, Incoming, Ingress, IngressCounts};
+pub use pacer::{Pacer, Speed};
+pub use publisher::{Publisher, PublisherOptions};
+pub use session::{SessionOptions, open_client, open_router};
+pub use sql::{SqlAnswer, SqlHandler, SqlServer};
+/// A zenoh session; the one type of zenoh's that others hold.
+pub use zenoh::Session;

@@ -1,0 +1,75 @@
+//! How alerts leave: JSON at `<rig>/@alert/<step>`, without ever holding up the worker.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use proprio_core::control::key;
+use serde::Serialize;
+use tokio::sync::mpsc;
+use zenoh::Session;
+use zenoh::bytes::Encoding;
+use zenoh::pubsub::Publisher;
+use zenoh::qos::{CongestionControl, Priority};
+
+use crate::WireError;
+
+/// Alerts that may wait for a slow network.
+const WAITING: usize = 4096;
+
+/// Publishes the alerts of a rig. What waits when it is dropped still goes out.
+#[derive(Clone)]
+pub struct Egress {
+    queue: mpsc::Sender<(String, Vec<u8>)>,
+    dropped: Arc<AtomicU64>,
+}
+
+impl Egress {
+    /// Declares the keys of the alert steps. To be called within a tokio runtime.
+    ///
+    /// # Errors
+    /// When zenoh refuses.
+    pub async fn open<'a>(session: &Session, rig: &str, steps: impl IntoIterator<Item = &'a str>) -> Result<Self, WireError> {
+        let mut publishers = BTreeMap::new();
+        for step in steps {
+            let key = key::alert(rig, step);
+            let publisher = session.declare_publisher(key.clone()).encoding(Encoding::APPLICATION_JSON).express(true);
+            let publisher = publisher.congestion_control(CongestionControl::Block).priority(Priority::RealTime);
+            let publisher = publisher.await.map_err(WireError::zenoh(format!("declaring {key}")))?;
+            publishers.insert(step.to_owned(), publisher);
+        }
+        let (queue, alerts) = mpsc::channel(WAITING);
+        tokio::spawn(send(alerts, publishers));
+        Ok(Self { queue, dropped: Arc::default() })
+    }
+
+    /// Sends an alert of a step. Never blocks; an alert for which there is no room is counted, and stays in the tables.
+    ///
+    /// # Errors
+    /// When the alert is not JSON.
+    pub fn alert(&self, step: &str, alert: &impl Serialize) -> Result<(), serde_json::Error> {
+        let json = serde_json::to_vec(alert)?;
+        if self.queue.try_send((step.to_owned(), json)).is_err() {
+            let dropped = self.dropped.fetch_add(1, Ordering::Relaxed) + 1;
+            tracing::error!(step, dropped, "an alert could not be sent: too many wait");
+        }
+        Ok(())
+    }
+
+    /// Alerts that could not be sent.
+    pub fn dropped(&self) -> u64 {
+        self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+async fn send(mut alerts: mpsc::Receiver<(String, Vec<u8>)>, publishers: BTreeMap<String, Publisher<'static>>) {
+    while let Some((step, json)) = alerts.recv().await {
+        let Some(publisher) = publishers.get(&step) else {
+            tracing::error!(step, "no such alert step was declared");
+            continue;
+        };
+        if let Err(error) = publisher.put(json).await {
+            tracing::error!(step, %error, "an alert was not sent");
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! How a publisher says that it starts, that it has ended, and how far it has come: JSON on the sensor's data key.
+//!
+//! ```json
+//! {"message": "open", "boot": 1700000000000000000, "paced": true}
+//! {"message": "end", "boot": 1700000000000000000, "last_sequence": 5999}
+//! {"message": "progress", "time_ns": 1700000000000000000}
+//! ```
+
+use proprio_core::time::TimeNs;
+use proprio_core::{Rejection, SourceMessage};
+use serde::{Deserialize, Serialize};
+
+use super::reject;
+
+#[derive(Serialize, Deserialize)]
+#[serde(tag = "message", rename_all = "snake_case", deny_unknown_fields)]
+enum Message {
+    Open { boot: i64, paced: bool },
+    End { boot: i64, last_sequence: i64 },
+    Progress { time_ns: TimeNs },
+}
+
+/// The payload that opens a publisher's start.
+pub fn open(boot: i64, paced: bool) -> Vec<u8> {
+    encode(&Message::Open { boot, paced })
+}
+
+/// The payload that ends a publisher's start; `last_sequence` is −1 when it sent no sample.
+pub fn end(boot: i64, last_sequence: i64) -> Vec<u8> {
+    encode(&Message::End { boot, last_sequence })
+}
+
+/// The payload that moves the watermark of a source without a rate: nothing at or before `time_ns` will come.
+pub fn progress(time_ns: TimeNs) -> Vec<u8> {
+    encode(&Message::Progress { time_ns })
+}
+
+pub(super) fn decode(payload: &[u8]) -> Result<SourceMessage, Rejection> {
+    match serde_json::from_slice(payload) {
+        Ok(Message::Open { boot, paced }) => Ok(SourceMessage::Open { boot, paced }),
+        Ok(Message::End { last_sequence, .. }) if last_sequence < -1 => {
+            Err(reject("schema", format!("last_sequence {last_sequence} is out of range")))
+        }
+        Ok(Message::End { boot, last_sequence }) => Ok(SourceMessage::End { boot, last_sequence }),
+        Ok(Message::Progress { time_ns }) => Ok(SourceMessage::Progress { time_ns }),
+        Err(error) if error.is_data() => Err(reject("schema", error.to_string())),
+        Err(error) => Err(reject("garbage", error.to_string())),
+    }
+}
+
+fn encode(message: &Message) -> Vec<u8> {
+    serde_json::to_vec(message).expect("integers and booleans are always JSON")
+}
