@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use proprio_core::control::Ack;
+use proprio_core::recorded::Packet;
 use proprio_core::time::TimeNs;
-use proprio_core::{Packet, Rig, Sensor};
+use proprio_core::{Rig, Sensor};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 use zenoh::Session;

