@@ -161,7 +161,6 @@ fn planning_finds_what_cannot_be_aligned() {
 
 #[test]
 #[ignore = "a measurement: cargo test -p proprio-operators --test it -- --ignored --nocapture align_throughput"]
-#[expect(clippy::print_stdout, reason = "the figure is the point")]
 fn align_throughput() {
     let rates = [1000, 200, 100, 100];
     let ports: Vec<Port> = rates.iter().enumerate().map(|(k, hertz)| port(&format!("s{k}"), Some(Rate::hz(*hertz)))).collect();

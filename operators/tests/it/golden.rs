@@ -9,10 +9,9 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_schema::DataType;
 use proprio_core::Registration;
-use proprio_operators::REGISTRY;
 use twox_hash::XxHash3_64;
 
-use crate::example::Example;
+use crate::laws::each;
 use crate::run::Run;
 
 /// A header shows all rows up to this many, and of more the first and the last ones.
@@ -20,23 +19,16 @@ const SHOWN: usize = 14;
 
 #[test]
 fn every_example_gives_what_its_header_says() {
-    assert!(!REGISTRY.is_empty(), "no operator is registered");
     let update = std::env::var_os("UPDATE_GOLDENS").is_some();
-    let mut stale = Vec::new();
-    for registration in REGISTRY {
-        let example = Example::of(registration);
+    each(|example, _| {
         let text = render(&Run::whole(&example.plan(), &example.inputs));
-        let expected = registration.example("csv").unwrap_or_else(|| panic!("{}: the header has no ```csv block", registration.name));
-        if text == expected {
-            continue;
-        }
-        if update {
-            rewrite(registration, &text);
+        let expected = example.registration.example("csv").expect("a ```csv block follows the example, empty at first");
+        if update && text != expected {
+            rewrite(example.registration, &text);
         } else {
-            stale.push(format!("{}: expected\n{expected}but the example gives\n{text}", registration.name));
+            assert!(text == expected, "expected\n{expected}but the example gives\n{text}UPDATE_GOLDENS=1 writes it anew");
         }
-    }
-    assert!(stale.is_empty(), "{}\nUPDATE_GOLDENS=1 writes them anew", stale.join("\n"));
+    });
 }
 
 /// Rows as CSV, to six digits, and a last line with their number and a hash of every bit.

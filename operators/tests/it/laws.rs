@@ -94,7 +94,7 @@ fn every_operator_has_a_manual() {
 }
 
 /// Runs a check over every operator's example, and names all that fail it.
-fn each(check: impl Fn(&Example, u64)) {
+pub fn each(check: impl Fn(&Example, u64)) {
     assert!(!REGISTRY.is_empty(), "no operator is registered");
     let failed = REGISTRY.iter().zip(0..).filter(|(registration, seed)| {
         let result = catch_unwind(AssertUnwindSafe(|| check(&Example::of(registration), *seed)));

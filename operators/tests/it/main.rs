@@ -1,6 +1,8 @@
 //! One binary for all of the crate's integration tests: the examples and laws of every registered operator, and their
 //! accuracy on real recordings.
 
+#![allow(clippy::print_stdout, reason = "figures and skipped tests are what a reader of the log looks for")]
+
 mod align;
 mod example;
 mod gait;

@@ -81,7 +81,6 @@ fn imu_port(magnetometer: bool) -> Port {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the figures are what a reader of the log looks for")]
 fn broad_trials_are_within_their_gates() {
     for (name, gate_deg) in TRIALS {
         let Some(trial) = Trial::read("broad_trials_are_within_their_gates", name, true) else { return };
@@ -97,7 +96,6 @@ fn broad_trials_are_within_their_gates() {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "as above")]
 fn lost_samples_cost_little() {
     let Some(trial) = Trial::read("lost_samples_cost_little", TRIALS[0].0, true) else { return };
     let mut random = Random::new(7);
