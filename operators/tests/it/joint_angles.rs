@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use proprio_core::rig::{RigFile, SensorFile};
 use proprio_core::rows::{floats, nan_as_null};
 use proprio_core::schema::{FieldExt, float};
 use proprio_core::{Planned, Port, Rate, StreamSchema};
@@ -172,4 +173,22 @@ fn planning_finds_what_has_no_meaning() {
         (8, 1, 1, 1, 1),
         "{findings:#?}"
     );
+}
+
+#[test]
+fn one_orientation_gives_its_segment_in_the_lab() {
+    let sensor = json!({ "kind": "imu", "rate": "100 Hz", "segment": "pelvis" });
+    let file: SensorFile = serde_json::from_value(sensor).expect("a sensor");
+    let rig = RigFile { rig: "lab".to_owned(), sensors: [("pelvis".to_owned(), file)].into() }.resolve();
+    let imu = Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() };
+    let of = |name: &str| proprio_operators::operator(name).expect("it is registered");
+    let orientation = (of("orientation").plan)(json!({}), &[imu]).expect("an IMU plans");
+    let port = Port { stream: "orientation/pelvis".to_owned(), schema: orientation.output };
+    let angles = (of("joint_angles").plan)(json!({}), std::slice::from_ref(&port)).expect("an orientation plans");
+    assert_eq!(angles.output.names().collect::<Vec<_>>(), ["pelvis_tilt_deg", "pelvis_obliquity_deg", "pelvis_rotation_deg"]);
+    assert_eq!(angles.output.rate, Some(Rate::hz(100)));
+    let fused = (of("align").plan)(json!({}), &[port]).expect("an orientation aligns");
+    let fused = Port { stream: "fused".to_owned(), schema: fused.output };
+    let same = (of("joint_angles").plan)(json!({}), &[fused]).expect("fused, it is the same");
+    assert_eq!(same.output, angles.output, "align keeps segment, frame and rate");
 }
