@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
+use arrow_array::{RecordBatch, UInt32Array};
 use arrow_schema::{Field, Schema, SchemaRef};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
@@ -99,7 +99,7 @@ impl Cold {
             match self.commit(adds.clone(), Transaction::new(app_id, position)).await {
                 Ok(()) => break,
                 Err(DeltaTableError::Transaction { .. } | DeltaTableError::VersionAlreadyExists(_)) if attempt < ATTEMPTS => {}
-                Err(source) => return Err(TablesError::Delta { table: name, source }),
+                Err(source) => return Err(TablesError::delta(&name)(source)),
             }
         }
         self.table.update_state().await.map_err(TablesError::delta(&name))?;
@@ -183,7 +183,7 @@ fn sorted(batches: &[RecordBatch]) -> RecordBatch {
         return all;
     }
     order.sort_by(|a, b| place(a).cmp(&place(b)));
-    take_record_batch(&all, &order.into()).expect("every index is a row")
+    take_record_batch(&all, &UInt32Array::from(order)).expect("every index is a row")
 }
 
 fn with_month(rows: &RecordBatch) -> Result<RecordBatch, DeltaTableError> {

@@ -91,7 +91,7 @@ pub enum TablesError {
         /// Table.
         table: String,
         /// What it said.
-        source: DeltaTableError,
+        source: Box<DeltaTableError>,
     },
     /// A folder could not be made or read.
     #[error("{}: {source}", path.display())]
@@ -146,7 +146,7 @@ pub enum TablesError {
 impl TablesError {
     pub(crate) fn delta(table: &str) -> impl FnOnce(DeltaTableError) -> Self {
         let table = table.to_owned();
-        move |source| Self::Delta { table, source }
+        move |source| Self::Delta { table, source: Box::new(source) }
     }
 }
 

@@ -75,7 +75,7 @@ impl Store {
                 let cold = Cold::open_or_create(&path, &name, &wanted, high_rate, session).await?;
                 let committed = cold.committed(rig).await?;
                 let schema = cold.schema.clone();
-                Ok((name, Table { schema, hot: Hot::default(), appended: i64::MIN, cold, committed }))
+                Ok::<_, TablesError>((name, Table { schema, hot: Hot::default(), appended: i64::MIN, cold, committed }))
             }
         });
         let by_name: BTreeMap<String, Table> = futures::future::try_join_all(opened).await?.into_iter().collect();
