@@ -1,6 +1,6 @@
 //! How does one table lie in Delta Lake: opened, widened, appended to, and pinned at a version for a query?
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -14,7 +14,7 @@ use datafusion::execution::SessionState;
 use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake_core::kernel::{Action, StructField, Transaction};
+use deltalake_core::kernel::{Action, Add, StructField, Transaction};
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::operations::get_num_idx_cols_and_stats_columns;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
@@ -32,6 +32,7 @@ const ATTEMPTS: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Cold {
     name: String,
+    path: PathBuf,
     table: DeltaTable,
     /// Columns in SQL.
     pub(crate) schema: SchemaRef,
@@ -43,7 +44,7 @@ impl Cold {
     /// Opens a table that is there.
     pub(crate) async fn open(path: &Path, name: &str, session: &SessionState) -> Result<Self, TablesError> {
         let table = locate(path, name)?.load().await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, table, session).await
+        Self::pinned(name, path, table, session).await
     }
 
     /// Opens a table, creates it when absent, and adds the columns that it lacks.
@@ -60,14 +61,14 @@ impl Cold {
             create(&table, name, wanted, high_rate).await.map_err(TablesError::delta(name))?;
         }
         table.load().await.map_err(TablesError::delta(name))?;
-        let cold = Self::pinned(name, table, session).await?;
+        let cold = Self::pinned(name, path, table, session).await?;
         let gained = schema::gained(name, &cold.schema, wanted)?;
         if gained.is_empty() {
             return Ok(cold);
         }
         let fields = kernel_fields(gained.iter()).map_err(TablesError::delta(name))?;
         let table = cold.table.add_columns().with_fields(fields).await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, table, session).await
+        Self::pinned(name, path, table, session).await
     }
 
     /// The position of an application's last transaction.
@@ -89,6 +90,8 @@ impl Cold {
         let rows = sorted(&batches);
         drop(batches);
         let adds = self.write(rows).await.map_err(TablesError::delta(&name))?;
+        self.sync(adds.iter().map(|add| PathBuf::from(&add.path)).collect()).await?;
+        let adds: Vec<Action> = adds.into_iter().map(Action::Add).collect();
         for attempt in 1.. {
             // Delta itself does not refuse a stale transaction, and another process may have committed since.
             self.table.update_state().await.map_err(TablesError::delta(&name))?;
@@ -102,12 +105,14 @@ impl Cold {
                 Err(source) => return Err(TablesError::delta(&name)(source)),
             }
         }
+        let version = self.table.version().unwrap_or_default() + 1;
         self.table.update_state().await.map_err(TablesError::delta(&name))?;
-        Self::pinned(&name, self.table, session).await
+        self.sync(log_files(version)).await?;
+        Self::pinned(&name, &self.path, self.table, session).await
     }
 
     /// Writes Parquet files, which no reader sees until they are committed.
-    async fn write(&self, rows: RecordBatch) -> Result<Vec<Action>, DeltaTableError> {
+    async fn write(&self, rows: RecordBatch) -> Result<Vec<Add>, DeltaTableError> {
         let state = self.table.snapshot()?;
         let partitions = state.metadata().partition_columns().to_vec();
         let rows = if partitions.is_empty() { rows } else { with_month(&rows)? };
@@ -116,7 +121,7 @@ impl Cold {
         let config = WriterConfig::new(rows.schema(), partitions, Some(properties), None, None, indexed, stats);
         let mut writer = DeltaWriter::new(self.table.object_store(), config);
         writer.write(&rows).await?;
-        Ok(writer.close().await?.into_iter().map(Action::Add).collect())
+        writer.close().await
     }
 
     async fn commit(&self, adds: Vec<Action>, transaction: Transaction) -> Result<(), DeltaTableError> {
@@ -130,10 +135,34 @@ impl Cold {
         Ok(())
     }
 
-    async fn pinned(name: &str, table: DeltaTable, session: &SessionState) -> Result<Self, TablesError> {
-        let scan: Arc<dyn TableProvider> = Arc::new(table.table_provider().with_session(Arc::new(session.clone())).build().await?);
-        Ok(Self { name: name.to_owned(), schema: schema::arranged(&scan.schema()), scan, table })
+    /// Brings files of the table, and the folders that name them, to the disk: a commit that survives a power cut must
+    /// not name data that didn't. Files that are not there are passed over.
+    async fn sync(&self, files: Vec<PathBuf>) -> Result<(), TablesError> {
+        let root = self.path.clone();
+        let sync = move || files.iter().try_for_each(|file| sync_file(&root.join(file)));
+        tokio::task::spawn_blocking(sync).await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))
     }
+
+    async fn pinned(name: &str, path: &Path, table: DeltaTable, session: &SessionState) -> Result<Self, TablesError> {
+        let scan: Arc<dyn TableProvider> = Arc::new(table.table_provider().with_session(Arc::new(session.clone())).build().await?);
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), schema: schema::arranged(&scan.schema()), scan, table })
+    }
+}
+
+fn sync_file(path: &Path) -> Result<(), TablesError> {
+    for path in [Some(path), path.parent()].into_iter().flatten() {
+        match std::fs::File::open(path).and_then(|file| file.sync_all()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(TablesError::Io { path: path.to_owned(), source }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a commit may write into the log.
+fn log_files(version: u64) -> Vec<PathBuf> {
+    let names = [format!("{version:020}.json"), format!("{version:020}.checkpoint.parquet"), "_last_checkpoint".to_owned()];
+    names.map(|name| Path::new("_delta_log").join(name)).to_vec()
 }
 
 async fn transaction(table: &DeltaTable, app_id: &str) -> Result<Option<i64>, DeltaTableError> {

@@ -6,6 +6,9 @@ use arrow_schema::{ArrowError, DataType};
 use datafusion::common::{DataFusionError, SchemaError};
 use deltalake_core::DeltaTableError;
 
+/// Longer texts of DataFusion's list every function or column that there is.
+const LONGEST: usize = 300;
+
 /// Why a table could not be opened, written or asked.
 #[derive(Debug, thiserror::Error)]
 pub enum TablesError {
@@ -158,12 +161,7 @@ impl From<DataFusionError> for TablesError {
             let nearest = nearest(field.name(), valid_fields.iter().map(datafusion::common::Column::name));
             return Self::NoColumn { name: field.name().to_owned(), nearest };
         }
-        let message = one_line(&error.strip_backtrace());
-        let message = ["Error during planning: ", "SQL error: ", "Schema error: ", "Execution error: "]
-            .iter()
-            .fold(message.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
-        let message = message.strip_prefix("ParserError(\"").and_then(|text| text.strip_suffix("\")")).unwrap_or(message);
-        Self::Sql { message: message.to_owned() }
+        Self::Sql { message: plain(&error) }
     }
 }
 
@@ -182,6 +180,28 @@ pub(crate) fn nearest<'a>(name: &str, candidates: impl Iterator<Item = &'a str>)
 
 fn did_you_mean(nearest: Option<&String>) -> String {
     nearest.map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))
+}
+
+/// What DataFusion says, without the names of its stages and its appeals to report a bug.
+fn plain(error: &DataFusionError) -> String {
+    const NOISE: [&str; 8] = [
+        "Error during planning: ",
+        "Internal error: ",
+        "SQL error: ",
+        "Schema error: ",
+        "Execution error: ",
+        "Arrow error: ",
+        "type_coercion caused by ",
+        "ParserError: ",
+    ];
+    let root = error.find_root().strip_backtrace();
+    let text = one_line(&root.split("This issue was likely caused by").next().unwrap_or_default());
+    let text = NOISE.iter().fold(text, |text, noise| text.replace(noise, ""));
+    let text = text.strip_prefix("ParserError(\"").and_then(|text| text.strip_suffix("\")")).map_or(text.clone(), str::to_owned);
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", text[..end].trim_end()),
+        None => text.trim_end().trim_end_matches('.').to_owned(),
+    }
 }
 
 /// An error's text without its line breaks.
