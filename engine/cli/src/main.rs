@@ -1,5 +1,7 @@
 //! The binary: reads the command line and wires the engine's parts together.
 
+#![allow(clippy::print_stdout, reason = "what a command answers is its standard output")]
+
 mod commands;
 mod engine;
 mod lineage;

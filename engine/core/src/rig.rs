@@ -133,6 +133,23 @@ impl RigFile {
 }
 
 impl Rig {
+    /// The file that declares this rig, with every default written out.
+    pub fn to_file(&self) -> RigFile {
+        let side = |side: &String| if side == Side::Left.name() { Side::Left } else { Side::Right };
+        let file = |sensor: &Sensor| SensorFile {
+            kind: sensor.kind,
+            key: Some(sensor.key.clone()),
+            rate: sensor.rate,
+            segment: sensor.segment.clone(),
+            side: sensor.side.as_ref().map(side),
+            channels: sensor.channels.clone(),
+            labels: sensor.labels.clone(),
+            magnetometer: sensor.magnetometer,
+            out_of_order: Some(Duration::new(sensor.out_of_order_ns as f64 * 1e-9)),
+        };
+        RigFile { rig: self.name.clone(), sensors: self.sensors.iter().map(|sensor| (sensor.name.clone(), file(sensor))).collect() }
+    }
+
     /// A sensor's index by name.
     pub fn sensor(&self, name: &str) -> Option<usize> {
         self.sensors.binary_search_by(|sensor| sensor.name.as_str().cmp(name)).ok()

@@ -4,30 +4,30 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use clap::{Args, Subcommand};
-use proprio_core::control::{Reply, Request};
+use clap::Subcommand;
+use proprio_core::control::{Reply, Request, SensorStatus, Status};
 use proprio_core::time::TimeNs;
 use proprio_zenoh::{control, open_client};
 
-use super::connect::Network;
+use super::connect::ConnectArgs;
 
 /// How long a running rig may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Opens and ends sessions, names trials, marks instants and writes notes in a running rig.
-#[derive(Args, Debug)]
-pub struct SessionArgs {
+#[derive(Debug, clap::Args)]
+pub struct Args {
     /// What to do
     #[command(subcommand)]
     action: Action,
-    /// Name of the rig
-    #[arg(long, global = true, value_name = "NAME", default_value = "lab-1")]
+    /// Name of the rig; by default the one that runs at the other end.
+    #[arg(long, global = true, value_name = "NAME", default_value = "*")]
     rig: String,
     /// Print the answer as JSON
     #[arg(long, global = true)]
     json: bool,
     #[command(flatten)]
-    network: Network,
+    network: ConnectArgs,
 }
 
 #[derive(Subcommand, Debug)]
@@ -70,11 +70,12 @@ enum Action {
         #[arg(long, value_name = "NANOSECONDS")]
         time_ns: Option<TimeNs>,
     },
+    /// Say how the rig is: positions, and every sensor's counts.
+    Status,
 }
 
 /// Sends the request and prints the answer; exit code 1 when the rig refuses.
-#[expect(clippy::print_stdout, reason = "the answer is the command's output")]
-pub async fn run(args: SessionArgs) -> Result<ExitCode> {
+pub async fn run(args: Args) -> Result<ExitCode> {
     let session = open_client(&args.network.options(), PATIENCE).await?;
     let answer = control::request(&session, &args.rig, &args.action.into(), PATIENCE).await;
     // A session that can't be closed any more is of no interest to who has the answer.
@@ -92,7 +93,23 @@ pub async fn run(args: SessionArgs) -> Result<ExitCode> {
         }
         Reply::Refused { .. } if args.json => Ok(ExitCode::FAILURE),
         Reply::Refused { reason } => bail!("the rig refused: {reason}"),
-        _ => bail!("the rig answered something else than asked"),
+        Reply::Status(_) if args.json => Ok(ExitCode::SUCCESS),
+        Reply::Status(status) => {
+            print_status(&status);
+            Ok(ExitCode::SUCCESS)
+        }
+        Reply::Rig(_) => bail!("the rig answered something else than asked"),
+    }
+}
+
+fn print_status(status: &Status) {
+    println!("rig {}, session {}", status.rig, status.session);
+    println!("position {}, durable {}, in the tables {}", status.position, status.durable_position, status.tables_position);
+    println!("{:<16} {:<6} {:>12} {:>8} {:>8} {:>8} {:>10}", "sensor", "there", "rows", "lost", "late", "rejected", "duplicates");
+    for sensor in &status.sensors {
+        let there = if sensor.present { "yes" } else { "no" };
+        let SensorStatus { name, rows, lost, late, rejected, duplicates, .. } = sensor;
+        println!("{name:<16} {there:<6} {rows:>12} {lost:>8} {late:>8} {rejected:>8} {duplicates:>10}");
     }
 }
 
@@ -103,6 +120,7 @@ impl From<Action> for Request {
             Action::Stop => Self::SessionStop,
             Action::Trial { name } => Self::Trial { name },
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },
+            Action::Status => Self::Status,
             Action::Note { text, author, time_ns } => Self::Note { author, text, time_ns },
         }
     }

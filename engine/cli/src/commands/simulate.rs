@@ -10,7 +10,8 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use proprio_core::control::Request;
 use proprio_core::quantity::{Dimension, Duration};
-use proprio_core::{Kind, Rig, TimeNs};
+use proprio_core::{Kind, Packet, Rig, TimeNs};
+use proprio_runtime::pipeline_file::SimulateFile;
 use proprio_simulate::{Delivery, Layout, Options, Payload, PerSide, Simulation};
 use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed};
 
@@ -94,6 +95,16 @@ enum LayoutName {
     Standing,
 }
 
+impl LayoutName {
+    fn layout(self) -> Layout {
+        match self {
+            Self::Walking => Layout::Walking,
+            Self::FullLab => Layout::FullLab,
+            Self::Standing => Layout::Standing,
+        }
+    }
+}
+
 /// A change that one `--impair` makes.
 #[derive(Clone, Copy, Debug)]
 struct Impairment {
@@ -162,7 +173,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         writeln!(out, "{outcome:#}")?;
     } else {
         let (samples, megabytes) = (published.samples, published.bytes as f64 / 1e6);
-        writeln!(out, "{samples} samples ({megabytes:.1} MB) published and durable in {took_s:.1} s, {dropped} dropped on the way as asked")?;
+        writeln!(
+            out,
+            "{samples} samples ({megabytes:.1} MB) published and durable in {took_s:.1} s, {dropped} dropped on the way as asked"
+        )?;
         writeln!(out, "session {id} of rig {}", rig.name)?;
     }
     session.close().await.map_err(|error| anyhow::anyhow!("zenoh did not close: {error}"))?;
@@ -203,7 +217,7 @@ async fn deliver_with_garbage(
         bar.set_position(((at_ns - start_ns) / 1_000_000).max(0) as u64);
         let sensor = sensors[sensor];
         match payload {
-            Payload::Packet(packet) => sender.send(proprio_core::Packet { sensor, ..packet }).await?,
+            Payload::Packet(packet) => sender.send(Packet { sensor, ..packet }).await?,
             Payload::Garbage(bytes) => {
                 let Some(session) = garbage else { continue };
                 let sent = session.put(rig.sensors[sensor].key.clone(), bytes).await;
@@ -214,6 +228,29 @@ async fn deliver_with_garbage(
     Ok(())
 }
 
+/// The packets of a pipeline's test, with the time where its session begins.
+///
+/// # Errors
+/// When a figure can't be read or simulated, or the rig doesn't fit.
+pub fn packets(file: &SimulateFile, rig: &Rig) -> anyhow::Result<(Vec<Packet>, TimeNs)> {
+    let layout = LayoutName::from_str(&file.layout, false).map_err(anyhow::Error::msg)?;
+    let mut options =
+        Options { seed: file.seed, duration_s: file.duration.seconds(), rig: rig.name.clone(), ..Options::of(layout.layout()) };
+    for text in &file.impair {
+        impairment(text).map_err(anyhow::Error::msg)?.apply(&mut options);
+    }
+    let from_ns = options.start_ns - 1;
+    let mut simulation = Simulation::new(options)?;
+    let sensors = matching_sensors(simulation.rig(), rig)?;
+    let mut packets = Vec::new();
+    while let Some(delivery) = simulation.next_delivery() {
+        if let Payload::Packet(packet) = delivery.payload {
+            packets.push(Packet { sensor: sensors[packet.sensor], ..packet });
+        }
+    }
+    Ok((packets, from_ns))
+}
+
 /// For each simulated sensor, its index in the rig that runs.
 fn matching_sensors(simulated: &Rig, running: &Rig) -> anyhow::Result<Vec<usize>> {
     let find = |sensor: &proprio_core::Sensor| {
@@ -222,7 +259,11 @@ fn matching_sensors(simulated: &Rig, running: &Rig) -> anyhow::Result<Vec<usize>
         };
         let other = &running.sensors[index];
         if other.kind != sensor.kind || other.wire_schema() != sensor.wire_schema() {
-            bail!("sensor {} of rig {} differs from the simulated one; `--write-rig FILE` writes a rig that fits", sensor.name, running.name);
+            bail!(
+                "sensor {} of rig {} differs from the simulated one; `--write-rig FILE` writes a rig that fits",
+                sensor.name,
+                running.name
+            );
         }
         Ok(index)
     };
@@ -238,11 +279,6 @@ fn stamp_spread_ns(options: &Options) -> i64 {
 
 impl Args {
     fn options(&self) -> Options {
-        let layout = match self.layout {
-            LayoutName::Walking => Layout::Walking,
-            LayoutName::FullLab => Layout::FullLab,
-            LayoutName::Standing => Layout::Standing,
-        };
         let mut options = Options {
             seed: self.seed,
             duration_s: self.duration.seconds(),
@@ -250,7 +286,7 @@ impl Args {
             cadence_steps_per_min: self.cadence,
             walking_speed_m_per_s: self.walking_speed,
             packet_ms: self.packet.seconds() * 1000.0,
-            ..Options::of(layout)
+            ..Options::of(self.layout.layout())
         };
         options.clocks.drift_ppm = self.drift;
         options.clocks.offset_ms = self.clock_offset.seconds() * 1000.0;

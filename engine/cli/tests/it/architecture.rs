@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+use serde::Deserialize;
 
 /// Crates of ours that a crate may link beside `proprio-core`; the binary may link all.
 const ALLOWED: &[(&str, &[&str])] = &[("proprio-tables", &["proprio-operators"])];
@@ -55,10 +56,10 @@ fn architecture_names_every_crate_and_no_other() {
         })
         .collect();
     let folder = |package: &Package| {
-        let folder = package.manifest_path.parent().expect("a manifest stands in a folder").as_std_path();
+        let folder = package.manifest_path.parent().expect("a manifest stands in a folder");
         folder.strip_prefix(root()).expect("crates stand in the repository").display().to_string()
     };
-    let real: BTreeMap<String, String> = packages().iter().map(|package| (package.name.to_string(), folder(package))).collect();
+    let real: BTreeMap<String, String> = packages().iter().map(|package| (package.name.clone(), folder(package))).collect();
     assert_eq!(named, real);
 }
 
@@ -73,14 +74,37 @@ fn only_the_agreed_entries_stand_at_the_top() {
     }
 }
 
+/// What `cargo metadata` says of the workspace, as far as it is asked here.
+#[derive(Deserialize)]
+struct Metadata {
+    packages: Vec<Package>,
+}
+
+#[derive(Deserialize)]
+struct Package {
+    name: String,
+    manifest_path: PathBuf,
+    dependencies: Vec<Dependency>,
+}
+
+#[derive(Deserialize)]
+struct Dependency {
+    name: String,
+    /// None for what is linked outside tests and build scripts.
+    kind: Option<String>,
+}
+
 fn packages() -> Vec<Package> {
-    let metadata = MetadataCommand::new().manifest_path(root().join("Cargo.toml")).no_deps().other_options(["--offline".to_owned()]).exec();
-    metadata.expect("cargo describes the workspace").workspace_packages().into_iter().cloned().collect()
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let output = Command::new(cargo).args(["metadata", "--no-deps", "--offline", "--format-version", "1"]).current_dir(root()).output();
+    let output = output.expect("cargo runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice::<Metadata>(&output.stdout).expect("cargo describes the workspace").packages
 }
 
 /// What a package links outside its tests.
 fn linked(package: &Package) -> impl Iterator<Item = String> {
-    package.dependencies.iter().filter(|dependency| dependency.kind == DependencyKind::Normal).map(|dependency| dependency.name.clone())
+    package.dependencies.iter().filter(|dependency| dependency.kind.is_none()).map(|dependency| dependency.name.clone())
 }
 
 /// The repository.

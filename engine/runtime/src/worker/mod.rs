@@ -303,11 +303,12 @@ impl Worker {
         self.side.take(&session.id, self.position, &mut self.chunks);
     }
 
-    /// An alert step's rows with their identity: id = hash(run, session, step, stream, state, time) (contract 9).
+    /// An alert step's rows with their identity: id = hash(run, session, step, stream, key, state, time) (contract 9).
     fn alert_rows(&self, step: &str, stream: &str, session: &str, rows: &RecordBatch) -> RecordBatch {
-        let states = rows::strings(rows, 1);
+        let [keys, states] = ["key", "state"].map(|name| rows.schema_ref().index_of(name).expect("alert rows have a key and a state"));
+        let (keys, states) = (rows::strings(rows, keys), rows::strings(rows, states));
         let ids = rows::times(rows).iter().enumerate().map(|(row, time)| {
-            let identity = [&self.run_id, session, step, stream, states.value(row), &time.to_string()].join("\n");
+            let identity = [&self.run_id, session, step, stream, keys.value(row), states.value(row), &time.to_string()].join("\n");
             let mut id = String::new();
             write!(id, "{:016x}", twox_hash::XxHash3_64::oneshot(identity.as_bytes())).expect("a string takes text");
             id
