@@ -18,7 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 
 use crate::error::TablesError;
-use crate::latest;
+use crate::latest::{self, Latest};
 use crate::provider::PinnedTable;
 
 /// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
@@ -115,7 +115,7 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
     Ok(SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build())
 }
 
-/// The pinned tables as DataFusion looks them up; `_latest` views are planned when they are asked for.
+/// The pinned tables as DataFusion looks them up; `_latest` views are made when they are asked for.
 #[derive(Debug)]
 struct Pinned(Arc<BTreeMap<String, Arc<PinnedTable>>>);
 
@@ -135,10 +135,7 @@ impl SchemaProvider for Pinned {
         if let Some(table) = self.0.get(name) {
             return Ok(Some(table.clone()));
         }
-        match self.base(name) {
-            Some((base, table)) => Ok(Some(Arc::new(latest::view(base, table.clone())?))),
-            None => Ok(None),
-        }
+        Ok(self.base(name).map(|(base, table)| Arc::new(Latest::of(base, table.clone())) as Arc<dyn TableProvider>))
     }
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {

@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use arrow_schema::{DataType, Schema};
-use datafusion::catalog::TableProvider;
-use datafusion::common::{JoinType, NullEquality, Result};
-use datafusion::datasource::{ViewTable, provider_as_source};
-use datafusion::functions_aggregate::expr_fn::max;
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_schema::{DataType, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{Session, TableProvider};
+use datafusion::common::{Column, JoinType, NullEquality, Result};
+use datafusion::datasource::{TableType, provider_as_source};
+use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::functions_window::expr_fn::row_number;
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder};
-use datafusion::prelude::{Expr, ident, lit};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, LogicalPlanBuilder};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::prelude::{ident, lit};
 use proprio_core::schema::TIME;
 use proprio_core::table::system;
 
+use crate::provider::PinnedTable;
 use crate::schema::{self, RIG, SESSION};
 
 /// What a table's name carries as a view of its newest rows.
@@ -23,33 +28,82 @@ const RANK: &str = "rank_in_instant";
 
 /// The newest row per rig and key of a table; of `sessions`, per session, so that it is each session's state.
 ///
-/// The first pass reads three columns of every file, for the newest times; the second joins the whole rows at those
-/// times. Of rows at one instant the one with the smallest texts and integers wins, so that the answer is one.
-pub(crate) fn view(name: &str, table: Arc<dyn TableProvider>) -> Result<ViewTable> {
-    let columns = table.schema();
-    let mut groups = vec![RIG];
-    groups.extend(schema::key(&columns));
-    if name == system::SESSIONS {
-        groups.push(SESSION);
+/// A first pass reads three columns for the newest time of each stream. The second reads whole rows, but only from the
+/// oldest of those times on, so that files and row groups before it are skipped. Of rows at one instant the one with
+/// the smallest texts and integers is given, so that the answer is one.
+#[derive(Debug)]
+pub(crate) struct Latest {
+    name: String,
+    table: Arc<PinnedTable>,
+    groups: Vec<String>,
+}
+
+impl Latest {
+    pub(crate) fn of(name: &str, table: Arc<PinnedTable>) -> Self {
+        let key = schema::key(&table.schema).map(str::to_owned);
+        let session = (name == system::SESSIONS).then(|| SESSION.to_owned());
+        let groups = [Some(RIG.to_owned()), key, session].into_iter().flatten().collect();
+        Self { name: name.to_owned(), table, groups }
     }
-    let idents = |names: &[&str]| names.iter().map(|name| ident(*name)).collect::<Vec<Expr>>();
-    let scan = || LogicalPlanBuilder::scan(name, provider_as_source(table.clone()), None);
-    let newest = scan()?.aggregate(idents(&groups), vec![max(ident(TIME)).alias(NEWEST)])?.alias("newest")?.build()?;
 
-    let qualified = |relation: &str, column: &str| datafusion::common::Column::new(Some(relation), column);
-    let left = groups.iter().chain([&TIME]).map(|column| qualified(name, column)).collect::<Vec<_>>();
-    let right = groups.iter().chain([&NEWEST]).map(|column| qualified("newest", column)).collect::<Vec<_>>();
-    let joined = scan()?.join_detailed(newest, JoinType::Inner, (left, right), None, NullEquality::NullEqualsNull)?;
+    fn scan(&self) -> Result<LogicalPlanBuilder> {
+        LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(self.table.clone()), None)
+    }
 
-    let own = |field: &str| Expr::Column(qualified(name, field));
-    let rank = row_number()
-        .partition_by(groups.iter().map(|group| own(group)).collect())
-        .order_by(tie_breakers(&columns).map(|field| own(field).sort(true, true)).collect())
-        .build()?
-        .alias(RANK);
-    let all = columns.fields().iter().map(|field| own(field.name())).collect::<Vec<_>>();
-    let plan = joined.window(vec![rank])?.filter(ident(RANK).eq(lit(1u64)))?.project(all)?.build()?;
-    Ok(ViewTable::new(plan, None))
+    /// The newest time of each stream.
+    fn newest(&self) -> Result<LogicalPlanBuilder> {
+        let groups: Vec<Expr> = self.groups.iter().map(|group| ident(group)).collect();
+        self.scan()?.aggregate(groups, vec![max(ident(TIME)).alias(NEWEST)])
+    }
+
+    /// The oldest of the streams' newest times; `None` when there are no rows.
+    async fn since(&self, session: &dyn Session) -> Result<Option<i64>> {
+        let plan = self.newest()?.aggregate(Vec::<Expr>::new(), vec![min(ident(NEWEST))])?.build()?;
+        let plan = session.create_physical_plan(&plan).await?;
+        let batches = collect(plan, session.task_ctx()).await?;
+        Ok(batches.iter().flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().iter().flatten()).next())
+    }
+}
+
+#[async_trait]
+impl TableProvider for Latest {
+    fn schema(&self) -> SchemaRef {
+        self.table.schema.clone()
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    async fn scan(
+        &self,
+        session: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        _filters: &[Expr],
+        _limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let since = self.since(session).await?.unwrap_or(i64::MAX);
+        let rows = || -> Result<LogicalPlanBuilder> { self.scan()?.filter(ident(TIME).gt_eq(lit(since))) };
+        let groups: Vec<Expr> = self.groups.iter().map(|group| ident(group)).collect();
+        let newest = rows()?.aggregate(groups, vec![max(ident(TIME)).alias(NEWEST)])?.alias("newest")?.build()?;
+
+        let own = |column: &str| Column::new(Some(self.name.as_str()), column);
+        let left = self.groups.iter().map(|group| own(group)).chain([own(TIME)]).collect::<Vec<_>>();
+        let right = self.groups.iter().map(String::as_str).chain([NEWEST]);
+        let right = right.map(|column| Column::new(Some("newest"), column)).collect::<Vec<_>>();
+        let joined = rows()?.join_detailed(newest, JoinType::Inner, (left, right), None, NullEquality::NullEqualsNull)?;
+
+        let columns = self.schema();
+        let rank = row_number()
+            .partition_by(self.groups.iter().map(|group| Expr::Column(own(group))).collect())
+            .order_by(tie_breakers(&columns).map(|column| Expr::Column(own(column)).sort(true, true)).collect())
+            .build()?
+            .alias(RANK);
+        let wanted = projection.cloned().unwrap_or_else(|| (0..columns.fields().len()).collect());
+        let wanted: Vec<Expr> = wanted.into_iter().map(|index| Expr::Column(own(columns.field(index).name()))).collect();
+        let plan = joined.window(vec![rank])?.filter(ident(RANK).eq(lit(1u64)))?.project(wanted)?.build()?;
+        session.create_physical_plan(&plan).await
+    }
 }
 
 /// Columns with an exact order. `state` stands first: `ended` comes before `started`.
