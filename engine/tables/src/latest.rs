@@ -52,7 +52,7 @@ impl Latest {
 
     /// The newest time of each stream.
     fn newest(&self) -> Result<LogicalPlanBuilder> {
-        let groups: Vec<Expr> = self.groups.iter().map(|group| ident(group)).collect();
+        let groups: Vec<Expr> = self.groups.iter().map(ident).collect();
         self.scan()?.aggregate(groups, vec![max(ident(TIME)).alias(NEWEST)])
     }
 
@@ -84,7 +84,7 @@ impl TableProvider for Latest {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let since = self.since(session).await?.unwrap_or(i64::MAX);
         let rows = || -> Result<LogicalPlanBuilder> { self.scan()?.filter(ident(TIME).gt_eq(lit(since))) };
-        let groups: Vec<Expr> = self.groups.iter().map(|group| ident(group)).collect();
+        let groups: Vec<Expr> = self.groups.iter().map(ident).collect();
         let newest = rows()?.aggregate(groups, vec![max(ident(TIME)).alias(NEWEST)])?.alias("newest")?.build()?;
 
         let own = |column: &str| Column::new(Some(self.name.as_str()), column);
