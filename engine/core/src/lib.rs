@@ -18,7 +18,7 @@ pub use arrow_array::RecordBatch;
 pub use finding::{At, Findings, PlanFinding};
 pub use kind::Kind;
 pub use operator::{Operator, Output, Planned, Port, Step, StepState};
-pub use recorded::{Decision, Event, Recorded, Rejection, Samples, SourceMessage};
+pub use recorded::{Decision, Event, Packet, Recorded, Rejection, Samples, SourceMessage};
 pub use registry::{Configure, Inputs, Registration};
 pub use rig::{Rig, Sensor};
 pub use schema::StreamSchema;

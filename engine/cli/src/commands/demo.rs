@@ -198,7 +198,7 @@ async fn ask(engine: &Engine, session: &str) -> anyhow::Result<bool> {
         println!("── {}", question.title);
         println!("{}", question.sql);
         let batches = engine.store().query(&question.sql).await?.collect().await?;
-        output::write(&batches, Format::Table, std::io::stdout().lock())?;
+        output::write(&batches, Format::Table, std::io::stdout())?;
         if let Some(check) = question.check {
             let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(|row| numbers(batch, row)));
             let fine = rows.map(|row| check(&row)).collect::<Vec<_>>();

@@ -169,7 +169,8 @@ pub fn time(text: &str) -> Result<TimeNs, String> {
     time.timestamp_nanos_opt().filter(|time| *time > 0).ok_or_else(|| "expected a time between 1970 and 2262".to_owned())
 }
 
-fn kind(text: &str) -> Result<Kind, String> {
+/// A kind of sensor by its name.
+pub fn kind(text: &str) -> Result<Kind, String> {
     let names = Kind::ALL.map(Kind::name).join(", ");
     Kind::ALL.into_iter().find(|kind| kind.name() == text).ok_or_else(|| format!("expected one of {names}"))
 }
