@@ -52,9 +52,10 @@ pub enum Request {
     Status,
 }
 
-/// The answer to a [`Request`].
+/// The answer to a [`Request`]. Tagged from outside, `{"done": …}`: serde can't read the channel numbers of a rig back from
+/// within a tagged object.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reply", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum Reply {
     /// It is recorded.
     Done {
@@ -141,5 +142,19 @@ pub mod key {
     /// Where [`Request`](super::Request)s go, as JSON.
     pub fn control(rig: &str) -> String {
         format!("{rig}/@control")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rig_is_the_same_after_its_way_over_the_wire() {
+        let json =
+            serde_json::json!({ "rig": "r", "sensors": { "m": { "kind": "emg", "rate": "2 kHz", "channels": { "1": "tra_io_left" } } } });
+        let reply = Reply::Rig(serde_json::from_value(json).expect("a rig"));
+        let text = serde_json::to_string(&reply).expect("a reply is JSON");
+        assert_eq!(serde_json::from_str::<Reply>(&text).expect("a reply"), reply);
     }
 }
