@@ -88,7 +88,7 @@ impl ConfigKey {
     }
 }
 
-/// The keys of a mapping's schema, those of nested mappings with a dot.
+/// The keys of a mapping's schema, those of nested mappings with a dot, behind `*` for any name and `[]` for any item.
 fn keys(schema: &Value, root: &Value) -> Vec<ConfigKey> {
     let mut all = Vec::new();
     collect(schema, root, "", 0, &mut all);
@@ -110,8 +110,11 @@ fn collect(schema: &Value, root: &Value, prefix: &str, depth: usize, into: &mut 
             description: describe(property).or_else(|| describe(target)).unwrap_or_default(),
             values: values(target, root),
         });
-        if depth < DEEPEST && target.get("properties").is_some() {
-            collect(target, root, &format!("{prefix}{name}."), depth + 1, into);
+        let inner = [("", Some(target)), (".*", target.get("additionalProperties")), ("[]", target.get("items"))];
+        for (mark, inner) in inner.into_iter().filter_map(|(mark, inner)| Some((mark, resolve(inner?, root)))) {
+            if depth < DEEPEST && inner.get("properties").is_some() {
+                collect(inner, root, &format!("{prefix}{name}{mark}."), depth + 1, into);
+            }
         }
     }
 }

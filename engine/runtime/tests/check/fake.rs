@@ -1,5 +1,8 @@
 //! Three small operators, so that files can be checked without the real ones.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch};
@@ -8,7 +11,6 @@ use proprio_core::schema::{FieldExt, float, meta};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, Rate, Registration, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::sync::Arc;
 
 /// All of them.
 pub static REGISTRY: &[Registration] = &[
@@ -115,6 +117,19 @@ pub struct Fuse {
     /// Lower and upper edge.
     #[serde(default)]
     band: Option<[Frequency; 2]>,
+    /// What is different for single inputs.
+    #[serde(default)]
+    #[allow(dead_code)]
+    inputs: BTreeMap<String, FuseInput>,
+}
+
+/// What is different for one input.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FuseInput {
+    /// How far a sample of this input may be from the grid.
+    #[allow(dead_code)]
+    tolerance: Duration,
 }
 
 impl Configure for Fuse {

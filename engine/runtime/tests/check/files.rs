@@ -35,6 +35,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         p("a frequency where a duration is due", "20 ms", "20 Hz"),
         p("a number without its unit", "20 ms", "20"),
         p("an unknown unit", "20 ms", "20 parsecs"),
+        p("a mistake deep in with", "tolerance: 20 ms", "inputs: { envelope: { tolerance: 5 mm, hold: true } }"),
         p("one item too many", "tolerance: 20 ms", "band: [1 Hz, 2 Hz, 3 Hz]"),
         p("a mistake inside a list that the operator finds", "tolerance: 20 ms", "band: [1 Hz, 300 Hz]"),
         p("unknown operator", "op: fuse", "op: fuze"),
