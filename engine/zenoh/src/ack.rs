@@ -1,12 +1,12 @@
 //! How publishers learn what is durable: `<rig>/@ack/<sensor>`, on change and every 100 ms (contract 7).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use proprio_core::Rig;
 use proprio_core::control::{Ack, key};
 use tokio::sync::Notify;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use zenoh::Session;
 use zenoh::bytes::Encoding;
@@ -19,15 +19,15 @@ pub const REPEAT: Duration = Duration::from_millis(100);
 /// Changes within this time go out as one.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// Publishes the acknowledgements of a rig until it is dropped.
+/// Publishes the acknowledgements of a rig until it is dropped; what was set before that still goes out.
 pub struct AckPublisher {
     board: Arc<Board>,
-    task: JoinHandle<()>,
 }
 
 struct Board {
     acks: Mutex<Vec<Slot>>,
     changed: Notify,
+    closed: AtomicBool,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -48,9 +48,13 @@ impl AckPublisher {
             let publisher = session.declare_publisher(key.clone()).encoding(Encoding::APPLICATION_JSON).express(true);
             publishers.push(publisher.await.map_err(WireError::zenoh(format!("declaring {key}")))?);
         }
-        let board = Arc::new(Board { acks: Mutex::new(vec![Slot::default(); publishers.len()]), changed: Notify::new() });
-        let task = tokio::spawn(repeat(board.clone(), publishers));
-        Ok(Self { board, task })
+        let board = Arc::new(Board {
+            acks: Mutex::new(vec![Slot::default(); publishers.len()]),
+            changed: Notify::new(),
+            closed: AtomicBool::new(false),
+        });
+        tokio::spawn(repeat(board.clone(), publishers));
+        Ok(Self { board })
     }
 
     /// States that everything of a sensor up to `ack.sequence` is durable, or durably known as rejected, late or lost.
@@ -67,7 +71,8 @@ impl AckPublisher {
 
 impl Drop for AckPublisher {
     fn drop(&mut self) {
-        self.task.abort();
+        self.board.closed.store(true, Ordering::Release);
+        self.board.changed.notify_one();
     }
 }
 
@@ -82,6 +87,7 @@ async fn repeat(board: Arc<Board>, publishers: Vec<Publisher<'static>>) {
     loop {
         // Timing out is as good as a change: both lead to a look at the board.
         let _ = timeout(REPEAT, board.changed.notified()).await;
+        let closed = board.closed.load(Ordering::Acquire);
         let all = last_repeat.elapsed() >= REPEAT;
         if all {
             last_repeat = Instant::now();
@@ -97,6 +103,9 @@ async fn repeat(board: Arc<Board>, publishers: Vec<Publisher<'static>>) {
             if let Err(error) = publishers[sensor].put(json).await {
                 tracing::debug!(%error, "an acknowledgement was not sent");
             }
+        }
+        if closed {
+            return;
         }
         tokio::time::sleep(PAUSE).await;
     }

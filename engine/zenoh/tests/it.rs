@@ -146,7 +146,7 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
     let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
 
     let publisher_side = async {
-        let options = PublisherOptions { paced: false, window_bytes: 100_000, ..PublisherOptions::default() };
+        let options = PublisherOptions { paced: false, window_bytes: 100_000, patience: PATIENCE, ..PublisherOptions::default() };
         let publisher = Publisher::open(&client(&address).await, &rig(), options).await.expect("a publisher");
         for chunk in 0..40 {
             publisher.publish(Packet { sensor: 1, sequence: chunk * 5_000, rows: emg(chunk * 5_000, 5_000) }).await.expect("EMG goes out");
@@ -193,7 +193,7 @@ async fn what_overflows_is_counted_exactly_and_told_as_an_event() {
     let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 200_000).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
-    let options = PublisherOptions { paced: false, window_bytes: usize::MAX, ..PublisherOptions::default() };
+    let options = PublisherOptions { paced: false, window_bytes: usize::MAX, patience: PATIENCE, ..PublisherOptions::default() };
     let publisher = Publisher::open(&client(&address).await, &rig(), options).await.expect("a publisher");
     // Nobody takes: all but the first 200 kB must overflow, and nothing else may go missing.
     for chunk in 0..100 {
