@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
+use arrow_schema::Field;
 use proprio_core::control::Ack;
 use proprio_core::recorded::Packet;
 use proprio_core::time::TimeNs;
@@ -364,13 +365,11 @@ fn split(rows: &RecordBatch) -> Vec<RecordBatch> {
 
 fn encode(sensor: &Sensor, encoding: Encoding, boot: i64, sequence: i64, rows: &RecordBatch) -> Result<(&'static str, Vec<u8>), WireError> {
     let wrong = |detail: String| WireError::Packet { sensor: sensor.name.clone(), detail };
-    let due = sensor.wire_schema();
-    let matches = |(due, found): (&arrow_schema::FieldRef, &arrow_schema::FieldRef)| {
-        due.name() == found.name() && due.data_type() == found.data_type()
-    };
-    let found = rows.schema_ref().fields();
-    if found.len() != due.columns.fields().len() || !due.columns.fields().iter().zip(found).all(matches) {
-        return Err(wrong("the rows are not in its wire schema".to_owned()));
+    let layout = wire::Layout::of(sensor);
+    let (due, found) = (layout.fields(), rows.schema_ref().fields());
+    let matches = |(due, found): (&Arc<Field>, &Arc<Field>)| due.name() == found.name() && due.data_type() == found.data_type();
+    if found.len() != due.len() || !due.iter().zip(found).all(matches) {
+        return Err(wrong(format!("the rows are not in its wire schema: {}", layout.names())));
     }
     if encoding == Encoding::Packed
         && let Some(payload) = wire::packed::encode(sensor, boot, sequence, rows)

@@ -33,7 +33,7 @@ use arrow_select::concat::concat_batches;
 use proprio_core::schema::{FieldExt, TIME, meta};
 use proprio_core::{Rejection, Samples, Sensor, rows};
 
-use super::{float_column, is_text, reject, samples};
+use super::{Layout, float_column, is_text, reject, samples};
 
 const BOOT: &str = "boot";
 const SEQUENCE: &str = "sequence";
@@ -72,16 +72,14 @@ pub(super) fn decode_checked(sensor: &Sensor, payload: &[u8]) -> Result<Samples,
     let (boot, sequence) = (integer(BOOT)?, integer(SEQUENCE)?);
     let batch = concat_batches(&stream.schema, &stream.batches).map_err(|error| garbage(&error))?;
 
-    let schema = sensor.wire_schema();
-    let fields = schema.columns.fields();
+    let layout = Layout::of(sensor);
     for name in stream.schema.fields().iter().map(|field| field.name()) {
-        if schema.index(name).is_none() {
-            let known: Vec<_> = fields.iter().map(|field| field.name().as_str()).collect();
-            return Err(reject("schema", format!("`{name}` is no column of the sensor; they are {}", known.join(", "))));
+        if layout.wire.index(name).is_none() {
+            return Err(reject("schema", format!("`{name}` is no column of the sensor; they are {}", layout.names())));
         }
     }
-    let columns = fields.iter().map(|field| column(&batch, field)).collect::<Result<_, _>>()?;
-    samples(boot, sequence, fields, columns)
+    let columns = layout.fields().iter().map(|field| column(&batch, field)).collect::<Result<_, _>>()?;
+    samples(boot, sequence, &layout, columns)
 }
 
 /// The column for `due`, in its type.

@@ -18,7 +18,7 @@ use proprio_core::schema::{FieldExt, TIME, meta};
 use proprio_core::{Rejection, Samples, Sensor, rows};
 use serde_json::{Map, Value};
 
-use super::{float_column, floats_with_nan, is_text, reject, samples, time_column, times_at_rate};
+use super::{Layout, float_column, floats_with_nan, is_text, reject, samples, time_column, times_at_rate};
 
 const BOOT: &str = "boot";
 const SEQUENCE: &str = "sequence";
@@ -44,9 +44,9 @@ fn values(column: &ArrayRef) -> Value {
 
 pub(super) fn decode(sensor: &Sensor, payload: &[u8]) -> Result<Samples, Rejection> {
     let object: Map<String, Value> = serde_json::from_slice(payload).map_err(|error| reject("garbage", error.to_string()))?;
-    let schema = sensor.wire_schema();
-    let fields = schema.columns.fields();
-    check_names(&object, fields)?;
+    let layout = Layout::of(sensor);
+    let fields = layout.fields();
+    check_names(&object, &layout)?;
     let integer = |name: &str| {
         let value = object.get(name).and_then(Value::as_i64);
         value.ok_or_else(|| reject("schema", format!("`{name}` must be an integer")))
@@ -65,14 +65,14 @@ pub(super) fn decode(sensor: &Sensor, payload: &[u8]) -> Result<Samples, Rejecti
     for field in &fields[1..] {
         columns.push(column(object.get(field.name()), field, count)?);
     }
-    samples(boot, sequence, fields, columns)
+    samples(boot, sequence, &layout, columns)
 }
 
-fn check_names(object: &Map<String, Value>, fields: &[Arc<Field>]) -> Result<(), Rejection> {
-    let field = |name: &str| fields.iter().find(|field| field.name() == name);
+fn check_names(object: &Map<String, Value>, layout: &Layout) -> Result<(), Rejection> {
+    let field = |name: &str| layout.fields().iter().find(|field| field.name() == name);
     for name in object.keys().filter(|name| ![BOOT, SEQUENCE, UNITS].contains(&name.as_str())) {
         if field(name).is_none() {
-            return Err(reject("schema", format!("`{name}` is no column of the sensor; they are {}", names(fields))));
+            return Err(reject("schema", format!("`{name}` is no column of the sensor; they are {}", layout.names())));
         }
     }
     for (name, unit) in object.get(UNITS).and_then(Value::as_object).into_iter().flatten() {
@@ -109,8 +109,4 @@ fn column(value: Option<&Value>, field: &Field, count: usize) -> Result<ArrayRef
         other => other.as_f64().ok_or_else(|| reject("schema", format!("column `{name}` takes numbers, not {other}"))),
     };
     Ok(float_column(cells.into_iter().map(float).collect::<Result<_, _>>()?, field))
-}
-
-fn names(fields: &[Arc<Field>]) -> String {
-    fields.iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ")
 }

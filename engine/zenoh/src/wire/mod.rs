@@ -14,6 +14,7 @@
 
 pub mod arrow;
 pub mod json;
+mod layout;
 pub mod packed;
 pub mod source;
 
@@ -22,10 +23,12 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use arrow_schema::{DataType, Field, Schema};
+use arrow_schema::{DataType, Field};
 use proprio_core::schema::TIME;
 use proprio_core::time::{Rate, TimeNs};
 use proprio_core::{Rejection, Samples, Sensor, SourceMessage, rows};
+
+pub(crate) use layout::Layout;
 
 /// Samples as an Arrow IPC stream.
 pub const ARROW: &str = "application/vnd.apache.arrow.stream";
@@ -72,7 +75,7 @@ fn reject(reason: &'static str, detail: impl Into<String>) -> Rejection {
 }
 
 /// Joins decoded columns, in the order of the sensor's wire schema, into samples, and checks what all encodings share.
-fn samples(boot: i64, sequence: i64, fields: &[Arc<Field>], columns: Vec<ArrayRef>) -> Result<Samples, Rejection> {
+fn samples(boot: i64, sequence: i64, layout: &Layout, columns: Vec<ArrayRef>) -> Result<Samples, Rejection> {
     let rows = columns.first().map_or(0, |times| times.len());
     if rows == 0 {
         return Err(reject("schema", "the message has no samples"));
@@ -83,9 +86,7 @@ fn samples(boot: i64, sequence: i64, fields: &[Arc<Field>], columns: Vec<ArrayRe
     if columns[0].null_count() > 0 {
         return Err(reject("not_finite", format!("`{TIME}` is missing in {} of {rows} samples", columns[0].null_count())));
     }
-    // Every column may hold nulls at this point: which samples to refuse is the worker's decision.
-    let nullable = fields.iter().enumerate().map(|(index, field)| field.as_ref().clone().with_nullable(index > 0)).collect::<Vec<_>>();
-    let rows = RecordBatch::try_new(Arc::new(Schema::new(nullable)), columns).map_err(|error| reject("schema", error.to_string()))?;
+    let rows = RecordBatch::try_new(layout.decoded.clone(), columns).map_err(|error| reject("schema", error.to_string()))?;
     Ok(Samples { boot, sequence, rows })
 }
 

@@ -24,7 +24,7 @@ use arrow_array::RecordBatch;
 use proprio_core::time::TimeNs;
 use proprio_core::{Rejection, Samples, Sensor, rows};
 
-use super::{float_column, floats_with_nan, is_text, reject, samples, time_column, times_at_rate};
+use super::{Layout, float_column, floats_with_nan, is_text, reject, samples, time_column, times_at_rate};
 
 const MAGIC: &[u8; 4] = b"PRP1";
 const HEADER_BYTES: usize = 40;
@@ -88,15 +88,15 @@ pub(super) fn first_time_ns(payload: &[u8]) -> Option<TimeNs> {
 }
 
 pub(super) fn decode(sensor: &Sensor, payload: &[u8]) -> Result<Samples, Rejection> {
-    let schema = sensor.wire_schema();
-    let fields = schema.columns.fields();
+    let layout = Layout::of(sensor);
+    let fields = layout.fields();
     if fields.iter().any(|field| is_text(field)) {
         return Err(reject("schema", format!("sensors of kind {} have text columns, which the packed layout doesn't carry", sensor.kind)));
     }
     let header = Header::read(payload)?;
     if header.columns != fields.len() - 1 {
-        let names: Vec<_> = schema.names().collect();
-        return Err(reject("schema", format!("{} columns; expected the {} of {}", header.columns, names.len(), names.join(", "))));
+        let due = fields.len() - 1;
+        return Err(reject("schema", format!("{} columns; expected {due}, those after the first of {}", header.columns, layout.names())));
     }
     if payload.len() as u64 != header.payload_bytes() {
         let due = header.payload_bytes();
@@ -114,7 +114,7 @@ pub(super) fn decode(sensor: &Sensor, payload: &[u8]) -> Result<Samples, Rejecti
     let values = reader.values(&header);
     let mut columns = vec![time_column(times)];
     columns.extend(values.into_iter().zip(&fields[1..]).map(|(column, field)| float_column(column, field)));
-    samples(header.boot, header.sequence, fields, columns)
+    samples(header.boot, header.sequence, &layout, columns)
 }
 
 struct Header {
