@@ -41,8 +41,9 @@ pub struct OpenOptions {
     pub rate: Option<Rate>,
     /// Wire column to the file's column, such as `gyro_x_rad_per_s` to `wx`; `time` names the time column.
     pub columns: BTreeMap<String, String>,
-    /// Unit of a quantity in the file: `gyro` (`rad/s`, `deg/s`), `accel` (`m/s^2`, `g`, `mg`), `mag` (`uT`, `nT`, `G`), `emg`
-    /// (`V`, `mV`, `uV`), `length` (`m`, `mm`), `time` (`s`, `ms`, `us`, `ns`). Wins over a unit in a column's name.
+    /// Unit in the file of a quantity or of one wire column: `gyro` (`rad/s`, `deg/s`), `accel` (`m/s^2`, `g`, `mg`), `mag`
+    /// (`uT`, `nT`, `G`), `emg` (`V`, `mV`, `uV`), `length` (`m`, `mm`), `time` (`s`, `ms`, `us`, `ns`). Wins over a unit in a
+    /// column's name.
     pub units: BTreeMap<String, String>,
 }
 
