@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::{Array, RecordBatch};
 use proprio_core::rows::{float_or_nan, floats, integers, strings, times};
-use proprio_core::{Kind, Port};
+use proprio_core::schema::{FieldExt, float};
+use proprio_core::{Kind, Port, Rate, StreamSchema};
 use proprio_files::{FileSensor, OpenOptions, Recording};
 use proprio_operators::operator;
 use serde_json::{Value, json};
@@ -220,11 +221,27 @@ fn cycles_start_where_their_foot_touched_the_ground() {
         println!("Vicon_analysis {side} cycle from {start:.3} s: {:.3} m/s", float_or_nan(speed, row));
     }
 }
-#[path = "../../../engine/runtime/src/rig_yaml.rs"]
-mod rig_yaml;
 #[test]
-fn tmp_rig() {
-    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
-    std::fs::write("/tmp/gait/rig.yaml", rig_yaml::rig_yaml(&vicon.rig("gait-lab"))).expect("w");
-    println!("{:?} {:?}", vicon.warnings, vicon.parameters);
+fn labels_and_plates_that_are_not_there_are_all_named() {
+    let markers = Port { stream: "markers/subject".to_owned(), schema: marker_schema(&["LHEE", "LTOE", "RHEE"]) };
+    let say = |op: &str, config: Value, ports: &[Port]| {
+        let findings = (operator(op).expect("the operator is registered").plan)(config, ports).expect_err("findings");
+        findings.into_iter().map(|finding| format!("{:?}: {}", finding.at, finding.message)).collect::<Vec<_>>()
+    };
+    let config = json!({ "left": { "heel": "LHEEL" }, "pelvis": ["SACR"], "bridge": "2 s" });
+    let expected = [
+        "Config(\"/bridge\"): only gaps of up to 500 ms can be bridged",
+        "Config(\"/left/heel\"): there is no marker `LHEEL`",
+        "Config(\"/right/toe\"): no toe label of a common marker set is there for the right foot",
+        "Config(\"/pelvis/0\"): there is no marker `SACR`",
+    ];
+    assert_eq!(say("marker_events", config, std::slice::from_ref(&markers)), expected);
+    let expected = ["Step: no force plate among the inputs", "Config(\"/side/plate_1\"): there is no plate `plate_1`"];
+    assert_eq!(say("force_events", json!({ "side": { "plate_1": "left" } }), std::slice::from_ref(&markers)), expected);
+    assert_eq!(say("gait_parameters", json!({}), &[markers]), ["Step: no stream of gait events among the inputs"]);
+}
+
+fn marker_schema(labels: &[&str]) -> StreamSchema {
+    let axes = |label: &&str| ["x", "y", "z"].map(|axis| float(format!("{label}_{axis}_m"), "m").frame("lab"));
+    StreamSchema::new(labels.iter().flat_map(axes).collect(), &[], Some(Rate::hz(100)))
 }
