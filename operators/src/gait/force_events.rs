@@ -5,7 +5,8 @@
 //! force then stays on that side for the persistence (40 ms); so events come out 40 ms late, and are exact.
 //!
 //! A plate's offset is the median force of its last five quiet stretches of 50 ms (range within half the threshold), taken
-//! while nothing stands on it: an offset is removed from 50 ms after the start on, whatever its sign, with 0 N until then. An
+//! while nothing stands on it: an offset is removed from 50 ms after the start on, whatever its sign, with 0 N until then; below a
+//! twentieth of the threshold it is left alone. An
 //! offset above the threshold looks like a contact at first; after 250 ms of quiet below `max_offset` the plate counts as empty.
 //!
 //! The foot is the one configured for the plate (`side`, here or in the rig), or the one whose markers are nearest to the

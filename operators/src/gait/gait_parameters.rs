@@ -2,7 +2,7 @@
 //!
 //! Reads event streams in the order in which they are believed, best first (force plates, then markers), and at most one
 //! `markers/…` stream for lengths. Events of one foot and name within `window` are the same contact: the stream named
-//! first wins. Every cycle, from a foot's initial contact to its next, gives one row at the cycle's end, keyed by `side`.
+//! first wins, unless its confidence is below a half and another's isn't. Every cycle, from a foot's initial contact to its next, gives one row at the cycle's end, keyed by `side`.
 //!
 //! Step time is from the other foot's contact to this foot's at the cycle's end; double support is the sum of both halves.
 //! Lengths are between placements of the heel 100 ms after its contact, when it rests. `source` is `force` or `markers` when all of the

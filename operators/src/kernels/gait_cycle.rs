@@ -22,6 +22,13 @@ pub struct Candidate {
     pub rank: u32,
 }
 
+impl Candidate {
+    /// Less is better.
+    fn preference(&self) -> (bool, u32) {
+        (self.confidence < 0.5, self.rank)
+    }
+}
+
 /// Events that wait until all that could stand for the same contact have come.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Merger {
@@ -37,17 +44,19 @@ impl Merger {
     }
 
     /// Decides every contact whose first candidate lies at or before `until_ns`, for which all candidates up to twice
-    /// `window_ns` later must have come: the best-ranked within the window stands for all that are within a window of it.
+    /// `window_ns` later must have come: the best within the window stands for all that are within a window of it. The best
+    /// is of the highest rank among those whose confidence is at least a half, if there are any.
     pub fn decide(&mut self, until_ns: TimeNs, window_ns: i64) -> Vec<Candidate> {
         let mut decided = Vec::new();
         while let Some(first) = self.waiting.first().filter(|first| first.time_ns <= until_ns) {
             let (kind, foot, end_ns) = (first.kind, first.foot, first.time_ns.saturating_add(window_ns));
             let same = |other: &Candidate| other.kind == kind && other.foot == foot;
             let group = self.waiting.iter().filter(|other| same(other) && other.time_ns <= end_ns);
-            let Some(best) = group.min_by_key(|other| (other.rank, other.time_ns)).cloned() else { break };
+            let Some(best) = group.min_by_key(|other| (other.preference(), other.time_ns)).cloned() else { break };
             let covered_ns = best.time_ns.saturating_add(window_ns);
-            self.waiting
-                .retain(|other| !(same(other) && (other.time_ns <= end_ns || (other.time_ns <= covered_ns && other.rank >= best.rank))));
+            self.waiting.retain(|other| {
+                !(same(other) && (other.time_ns <= end_ns || (other.time_ns <= covered_ns && other.preference() >= best.preference())))
+            });
             decided.push(best);
         }
         decided
@@ -237,6 +246,16 @@ mod tests {
         let brief: Vec<_> = decided.iter().map(|event| (event.time_ns / MS, event.foot, event.rank)).collect();
         assert_eq!(brief, [(1080, Foot::Left, 0), (1010, Foot::Right, 1)]);
         assert_eq!(merger.decide(1500 * MS, 100 * MS).len(), 1);
+    }
+
+    #[test]
+    fn an_unsure_event_gives_way() {
+        let mut merger = Merger::default();
+        merger.insert(Candidate { confidence: 0.4, ..candidate(1000, Kind::FinalContact, Foot::Left, 0) });
+        merger.insert(candidate(1090, Kind::FinalContact, Foot::Left, 1));
+        let decided = merger.decide(1000 * MS, 100 * MS);
+        assert_eq!(decided.iter().map(|event| event.time_ns / MS).collect::<Vec<_>>(), [1090]);
+        assert!(merger.decide(i64::MAX, 100 * MS).is_empty());
     }
 
     #[test]

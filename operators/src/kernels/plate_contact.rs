@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 const BLOCK_NS: i64 = 50_000_000;
 /// Baseline = median over this many quiet blocks, so that one block with a foot just landing doesn't move it.
 const BLOCKS: usize = 5;
+/// Offsets below this share of the threshold are left alone.
+const NO_OFFSET: f64 = 0.05;
 
 /// How a plate's signal becomes contacts; the same for all plates of a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -66,7 +68,7 @@ impl Plate {
         found.extend(self.expire(rule, sample.time_ns));
         if let Some(offset_n) = self.baseline.push(rule, sample, self.loaded == Some(true)) {
             // Quiet for long at a force that no standing person has: the plate is empty and its offset has moved.
-            self.baseline.restart_at(offset_n);
+            self.baseline.restart_at(rule, offset_n);
             (self.loaded, self.pending) = (Some(false), None);
             found.push(unseen_end(sample.time_ns));
         }
@@ -150,7 +152,7 @@ fn unseen_end(time_ns: TimeNs) -> Change {
     Change { time_ns, begins: false, seen: false, cop_m: [f64::NAN; 2] }
 }
 
-/// The empty plate's force: the median of the last quiet blocks of 50 ms, and 0 N before the first one.
+/// The empty plate's force: the median of the last quiet blocks of 50 ms; 0 N before the first one and for a clean plate.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Baseline {
     value_n: f64,
@@ -189,12 +191,12 @@ impl Baseline {
         self.block = Block::default();
         self.quiet_run = if quiet && loaded { self.quiet_run + 1 } else { 0 };
         if quiet && !loaded {
-            self.add(mean_n);
+            self.add(rule, mean_n);
         }
         (self.quiet_run >= BLOCKS).then_some(mean_n)
     }
 
-    fn add(&mut self, mean_n: f64) {
+    fn add(&mut self, rule: &Rule, mean_n: f64) {
         if self.means.len() == BLOCKS {
             self.means.pop_front();
         }
@@ -202,13 +204,15 @@ impl Baseline {
         let mut sorted: Vec<f64> = self.means.iter().copied().collect();
         sorted.sort_by(f64::total_cmp);
         let middle = sorted.len() / 2;
-        self.value_n = if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) };
+        let median_n = if sorted.len() % 2 == 1 { sorted[middle] } else { 0.5 * (sorted[middle - 1] + sorted[middle]) };
+        // A clean plate's noise is no offset: its events are those of the force as recorded.
+        self.value_n = if median_n.abs() < NO_OFFSET * rule.threshold_n { 0.0 } else { median_n };
     }
 
-    fn restart_at(&mut self, offset_n: f64) {
+    fn restart_at(&mut self, rule: &Rule, offset_n: f64) {
         self.means.clear();
         self.quiet_run = 0;
-        self.add(offset_n);
+        self.add(rule, offset_n);
     }
 }
 
