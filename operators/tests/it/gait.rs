@@ -1,6 +1,7 @@
 //! Do gait events and parameters agree with what laboratories marked in their own recordings, with one set of defaults?
 
 use arrow_array::{Array, RecordBatch};
+use proprio_core::rig::RigFile;
 use proprio_core::rows::{float_or_nan, floats, integers, strings, times};
 use proprio_core::schema::{FieldExt, float};
 use proprio_core::{Kind, Port, Rate, StreamSchema};
@@ -218,6 +219,31 @@ fn cycles_start_where_their_foot_touched_the_ground() {
         println!("Vicon_analysis {side} cycle from {start:.3} s: {:.3} m/s", float_or_nan(speed, row));
     }
 }
+#[test]
+fn a_real_trial_in_small_pieces_gives_the_same_events() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let (plates, markers) = (streams(&vicon, Kind::Force), streams(&vicon, Kind::Markers));
+    for (op, inputs) in [("force_events", [plates, markers.clone()].concat()), ("marker_events", markers)] {
+        let (ports, rows): (Vec<Port>, Vec<RecordBatch>) = inputs.into_iter().unzip();
+        let planned = (operator(op).expect("the operator is registered").plan)(json!({}), &ports).expect("the defaults plan");
+        let mut pieces = Run::new(&planned, &rows);
+        for advance in 0..200 {
+            pieces.advance(advance * 37_000_000 - 1);
+            if advance % 7 == 0 {
+                pieces.reload();
+            }
+        }
+        assert_eq!(pieces.flush(), Run::whole(&planned, &rows), "{op}");
+    }
+}
+
+#[test]
+fn the_rig_of_gait_lab_is_that_of_its_recording() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let rig: RigFile = serde_saphyr::from_str(include_str!("../../../pipelines/gait-lab/rig.yaml")).expect("a rig file");
+    assert_eq!(rig, vicon.rig("vicon-analysis"));
+}
+
 #[test]
 fn labels_and_plates_that_are_not_there_are_all_named() {
     let markers = Port { stream: "markers/subject".to_owned(), schema: marker_schema(&["LHEE", "LTOE", "RHEE"]) };
