@@ -9,6 +9,40 @@
 //! A stream with key columns (such as `muscle`) has one alert per key, told apart by the column `key`; at most 1024 keys are waiting
 //! or firing at once, and further ones go unjudged until one of these is over. `message` may name columns in braces,
 //! `pelvis dropped by {pelvis_obliquity_deg} deg`, filled from the row with four significant digits.
+//!
+//! ```yaml
+//! op: alert
+//! from: angles
+//! with:
+//!   when: abs(pelvis_obliquity_deg) > 5
+//!   for: 300 ms
+//!   clear: abs(pelvis_obliquity_deg) < 3
+//!   message: "pelvis at {pelvis_obliquity_deg} deg"
+//! input:
+//!   angles:
+//!     schema:
+//!       rate: 20 Hz
+//!       columns:
+//!         - { name: pelvis_obliquity_deg, unit: deg }
+//!     generate:
+//!       duration: 9 s
+//!       gaps: [[4.5 s, 5.6 s]]
+//!       columns:
+//!         pelvis_obliquity_deg:
+//!           - { sine: { amplitude: 8, frequency: 0.25 Hz } }
+//!           - { missing: { from: 3.2 s, to: 3.4 s } }
+//! ```
+//! ```csv
+//! time_ns,key,state,severity,message,since_ns
+//! 750000000,,firing,warning,pelvis at 7.391 deg,450000000
+//! 1800000000,,cleared,warning,pelvis at 2.472 deg,450000000
+//! 2750000000,,firing,warning,pelvis at -7.391 deg,2450000000
+//! 3800000000,,cleared,warning,pelvis at -2.472 deg,2450000000
+//! 6750000000,,firing,warning,pelvis at -7.391 deg,6450000000
+//! 7800000000,,cleared,warning,pelvis at -2.472 deg,6450000000
+//! 8750000000,,firing,warning,pelvis at 7.391 deg,8450000000
+//! # 7 rows, every bit hashed: 0edcd12fb35b5aca
+//! ```
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

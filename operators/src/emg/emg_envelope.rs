@@ -20,6 +20,44 @@
 //! followed each other. The thresholds for `noise` are engineering choices, checked on 66 channels of six recordings from five labs.
 //!
 //! `rate` thins the rows: every n-th sample's row is emitted; the envelope's own low-pass keeps that free of aliasing.
+//!
+//! ```yaml
+//! op: emg_envelope
+//! from: emg/muscles
+//! with: { band: [20 Hz, 450 Hz], lowpass: 6 Hz, rate: 10 Hz }
+//! input:
+//!   emg/muscles:
+//!     sensor: { kind: emg, rate: 1000 Hz, channels: { 1: gluteus_medius_left, 2: gluteus_medius_right } }
+//!     generate:
+//!       duration: 2.4 s
+//!       gaps: [[1.5 s, 1.53 s]]
+//!       columns:
+//!         gluteus_medius_left_v:
+//!           - { constant: 0.002 }
+//!           - { noise: { amplitude: 5e-6, seed: 1 } }
+//!           - { burst: { from: 0.4 s, to: 0.7 s, amplitude: 2e-4, seed: 2 } }
+//!           - { burst: { from: 1.9 s, to: 2.05 s, amplitude: 2e-4, seed: 3 } }
+//!         gluteus_medius_right_v:
+//!           - { constant: 0.002 }
+//! ```
+//! ```csv
+//! time_ns,gluteus_medius_left_envelope_v,gluteus_medius_left_quality,gluteus_medius_right_envelope_v,gluteus_medius_right_quality
+//! 0,0.0,settling,0.0,settling
+//! 100000000,3.87885e-6,settling,0.0,settling
+//! 200000000,3.68029e-6,settling,0.0,settling
+//! 300000000,3.8317e-6,settling,0.0,flat
+//! 400000000,4.28452e-6,settling,0.0,flat
+//! 500000000,0.0001374,good,0.0,flat
+//! 600000000,0.000141626,good,0.0,flat
+//! 700000000,0.000159835,good,0.0,flat
+//! 800000000,0.0,good,0.0,flat
+//! …
+//! 2030000000,0.000146983,good,0.0,flat
+//! 2130000000,1.15718e-5,good,0.0,flat
+//! 2230000000,2.28871e-6,good,0.0,flat
+//! 2330000000,3.8056e-6,good,0.0,flat
+//! # 24 rows, every bit hashed: 5e900fb0a80e56ae
+//! ```
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -296,7 +334,6 @@ impl Squares {
 
 #[cfg(test)]
 mod tests {
-    use arrow_array::Array;
     use proprio_core::At;
     use serde_json::{Value, json};
 

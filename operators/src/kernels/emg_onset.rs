@@ -24,7 +24,7 @@ pub const DECISION_S: f64 = CONFIRM_S * CONFIRMATIONS as f64;
 /// Lengths of the alarm windows, in seconds.
 const WINDOWS_S: [f64; 4] = [0.025, 0.05, 0.1, 0.2];
 /// Which of them also watches for a rest that is quieter than the baseline, and by which ratio of variances it must be.
-const QUIET_WINDOW: usize = 2;
+const QUIET_WINDOW: usize = 3;
 const QUIET_RATIO: f64 = 0.5;
 /// Alarms are looked for once a block of this many seconds.
 const BLOCK_S: f64 = 0.002;
@@ -453,8 +453,8 @@ fn likeliest_burst(squares: &[f64], alarm: usize, baseline: f64, freedom: f64) -
         }
     }
     let ratio = ((cumulated[to] - cumulated[from]) / (to - from) as f64).max(1.0);
-    let onset_sd = spread(0..alarm.max(1), |from| likelihood(from, to));
-    Burst { onset: from, length: to - from, ratio, onset_sd }
+    let (onset, onset_sd) = weighted(0..alarm.max(1), |from| likelihood(from, to));
+    Burst { onset, length: to - from, ratio, onset_sd }
 }
 
 fn likeliest(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f64) -> usize {
@@ -463,19 +463,23 @@ fn likeliest(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f
     scored.fold((f64::NEG_INFINITY, start), |best, next| if next.0 > best.0 { next } else { best }).1
 }
 
-/// Standard deviation over candidates that are weighted by their likelihood; never less than that of one sample's width.
-fn spread(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f64) -> f64 {
-    let scored: Vec<(f64, f64)> = candidates.map(|candidate| (candidate as f64, likelihood(candidate))).collect();
-    let highest = scored.iter().fold(f64::NEG_INFINITY, |highest, next| highest.max(next.1));
-    let (mut weights, mut mean, mut squares) = (0.0, 0.0, 0.0);
-    for (candidate, likelihood) in scored {
-        let weight = libm::exp(likelihood - highest);
-        weights += weight;
-        let from_mean = candidate - mean;
-        mean += weight / weights * from_mean;
-        squares += weight * from_mean * (candidate - mean);
+/// Median and standard deviation over candidates that are weighted by their likelihood; the deviation is never less than that of one
+/// sample's width.
+fn weighted(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f64) -> (usize, f64) {
+    let mut weights: Vec<(f64, f64)> = candidates.clone().map(|candidate| (candidate as f64, likelihood(candidate))).collect();
+    let highest = weights.iter().fold(f64::NEG_INFINITY, |highest, next| highest.max(next.1));
+    for (_, weight) in &mut weights {
+        *weight = libm::exp(*weight - highest);
     }
-    (squares / weights + 1.0 / 12.0).sqrt()
+    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
+    let mean = weights.iter().map(|(candidate, weight)| candidate * weight).sum::<f64>() / total;
+    let variance = weights.iter().map(|(candidate, weight)| (candidate - mean) * (candidate - mean) * weight).sum::<f64>() / total;
+    let mut below = 0.0;
+    let before_median = weights.iter().take_while(|(_, weight)| {
+        below += weight;
+        below < total / 2.0
+    });
+    (candidates.start + before_median.count(), (variance + 1.0 / 12.0).sqrt())
 }
 
 /// The variance ratio at which `freedom` degrees give a log-likelihood ratio of `threshold`, by bisection.

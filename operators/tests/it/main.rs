@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "figures and skipped tests are what a reader of the log looks for")]
 
 mod align;
+mod emg;
 mod example;
 mod gait;
 mod golden;
