@@ -17,7 +17,7 @@
 //!   above `noise_crest` times the median RMS) as an amplifier without a muscle: a dead channel, or an unplugged electrode.
 //!
 //! It is judged at the end of every 50 ms from what came before. A loss shorter than `gap` is bridged as though its neighbours
-//! followed each other. The thresholds for `noise` are engineering choices, checked on 66 channels of six recordings from five labs.
+//! followed each other. The thresholds for `noise` are engineering choices, checked on 78 channels of six recordings.
 //!
 //! `rate` thins the rows: every n-th sample's row is emitted; the envelope's own low-pass keeps that free of aliasing.
 //!
