@@ -62,12 +62,12 @@
 //! ```csv
 //! time_ns,event,side,confidence,method,threshold_n,filter
 //! 504614663,initial_contact,left,0.964681,force,20.0,none
-//! 1004727041,initial_contact,right,1.0,force,20.0,none
+//! 1004702491,initial_contact,right,1.0,force,20.0,none
 //! 1094985749,final_contact,left,0.964681,force,20.0,none
-//! 1595446149,final_contact,right,1.0,force,20.0,none
-//! 2004467741,initial_contact,right,1.0,force,20.0,none
-//! 2595334275,final_contact,right,1.0,force,20.0,none
-//! # 6 rows, every bit hashed: 96827e1212d6cb53
+//! 1595463132,final_contact,right,1.0,force,20.0,none
+//! 2004486209,initial_contact,right,1.0,force,20.0,none
+//! 2595320595,final_contact,right,1.0,force,20.0,none
+//! # 6 rows, every bit hashed: 4368e309015f9516
 //! ```
 
 use std::collections::BTreeMap;
