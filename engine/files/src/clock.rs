@@ -95,7 +95,8 @@ pub(crate) fn sample(clock: Option<&Clock>, rows: &[usize], zero: TimeNs, declar
     Ok(Sampling { times: if is_even && !clock.exact { even } else { times }, rate, warning })
 }
 
-/// The simplest rate that is within a millionth of the measured one; the nearest whole one where samples are uneven.
+/// The simplest rate that is within a hundred-millionth of the measured one, or a millionth where none there is simple; the
+/// nearest whole one where samples are uneven.
 fn measure(times: &[TimeNs]) -> Option<Rate> {
     let mut steps: Vec<i64> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
     let mean = (times.last()? - times.first()?) as f64 / steps.len().max(1) as f64;
@@ -109,7 +110,10 @@ fn measure(times: &[TimeNs]) -> Option<Rate> {
         return Rate::new(hertz.round() as u64, 1).or_else(|| Rate::from_decimal(hertz));
     }
     let hertz = SECOND_NS as f64 / mean;
-    let (numerator, denominator) = simplest_between(hertz * (1.0 - 1e-6), hertz * (1.0 + 1e-6), 24)?;
+    let simplest = |tolerance: f64| simplest_between(hertz * (1.0 - tolerance), hertz * (1.0 + tolerance), 24);
+    // Nanoseconds over seconds; times that were printed with fewer digits give no simple fraction there.
+    let exact = simplest(1e-8).filter(|(_, denominator)| *denominator <= 1000);
+    let (numerator, denominator) = exact.or_else(|| simplest(1e-6))?;
     Rate::new(numerator, denominator)
 }
 

@@ -294,7 +294,7 @@ fn units_in_names_and_options_become_si() {
     assert_eq!(feet.sensors.iter().map(|sensor| sensor.name.as_str()).collect::<Vec<_>>(), ["left_sensor", "right_sensor"]);
     let left = sensor(&feet, "left_sensor");
     assert!(!left.file.magnetometer && left.file.rate == Rate::new(1024, 5));
-    assert!((values(&left.rows, "gyro_x_rad_per_s")[0] + 0.112_401_705_924_272_23f64.to_radians()).abs() < 1e-15);
+    assert!((values(&left.rows, "gyro_x_rad_per_s")[0] + 0.112_401_705_972_524_27f64.to_radians()).abs() < 1e-15);
     assert_eq!(values(&sensor(&feet, "right_sensor").rows, "accel_x_m_per_s2")[0], 0.311_552_590_393_216_8);
     let error = read_error(&path, &OpenOptions::default());
     assert!(error.contains("no time column"), "{error}");
