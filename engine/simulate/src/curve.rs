@@ -27,6 +27,8 @@ pub const fn pass(at: f64, value: f64, rate: f64) -> Knot {
 #[derive(Clone, Debug)]
 pub struct Curve {
     pieces: Vec<Piece>,
+    /// Exactly the last knot's value, which the last piece only meets up to rounding.
+    end: f64,
 }
 
 #[derive(Clone, Debug)]
@@ -39,14 +41,13 @@ struct Piece {
 impl Curve {
     /// The curve through two or more knots, in order.
     pub fn new(knots: &[Knot]) -> Self {
-        Self { pieces: knots.windows(2).map(|pair| Piece::new(pair[0], pair[1])).collect() }
+        let end = knots.last().expect("a curve has knots").value;
+        Self { pieces: knots.windows(2).map(|pair| Piece::new(pair[0], pair[1])).collect(), end }
     }
 
     /// The value at `x`.
     pub fn value(&self, x: f64) -> f64 {
-        let last = self.pieces.len() - 1;
-        let piece = self.pieces.iter().find(|piece| x < piece.to).unwrap_or(&self.pieces[last]);
-        piece.value(x)
+        self.pieces.iter().find(|piece| x < piece.to).map_or(self.end, |piece| piece.value(x))
     }
 
     /// Value, first and second derivative at `x`, which must lie within the knots.

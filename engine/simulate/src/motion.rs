@@ -21,8 +21,8 @@ pub const ANKLE_HEIGHT_M: f64 = 0.08;
 const HEEL_M: (f64, f64) = (-0.055, -ANKLE_HEIGHT_M);
 /// Where the ball of the foot meets the ground.
 const BALL_M: (f64, f64) = (0.13, -ANKLE_HEIGHT_M);
-/// Where the flat ankle lies ahead of the pelvis at initial contact, as a share of stride length.
-const REACH: f64 = 0.27;
+/// The phase at which the pelvis passes over the flat ankle.
+const REACH: f64 = 0.235;
 /// Share of the obliquity that a gluteus medius which holds nothing lets through.
 const SINK_DEG: f64 = 10.0;
 
@@ -133,7 +133,7 @@ impl Motion {
         let degrees = if self.is_walking {
             Angles {
                 tilt: 1.2 * wave(2.0, phase, 0.15),
-                obliquity: 3.4 * wave(1.0, phase, 0.05) + 0.6 * wave(3.0, phase, 0.02),
+                obliquity: 3.4 * wave(1.0, phase, 0.05) + 0.6 * wave(3.0, phase, 0.65),
                 rotation: -4.5 * wave(1.0, phase, 0.25),
             }
         } else {
@@ -211,7 +211,7 @@ impl Motion {
 
     /// Forward position in the lab of the flat ankle of a side's contact `n`.
     pub fn footprint_m(&self, side: Side, n: f64) -> f64 {
-        if self.is_walking { self.rhythm.distance_m(Self::phase_of(side, n)) + REACH * self.rhythm.distance_per_cycle_m() } else { 0.0 }
+        if self.is_walking { self.rhythm.distance_m(Self::phase_of(side, n + REACH)) } else { 0.0 }
     }
 
     /// Seconds since the start of a side's initial contact `n`.
@@ -235,11 +235,12 @@ impl Motion {
         drop * self.drop_window.value(u) + sink * self.sink_window.value(u)
     }
 
-    /// The greatest height of the hips at which no leg is stretched beyond 99.1 %.
+    /// The greatest height of the hips at which no leg is stretched beyond 99.4 % in the first 128 cycles, whose variety stands for
+    /// all others'.
     fn highest_hips(&self) -> f64 {
-        let reach_m = 0.991 * crate::body::LEG_M;
+        let reach_m = 0.994 * crate::body::LEG_M;
         let height_at = |i: usize| {
-            let phase = i as f64 / 256.0;
+            let phase = i as f64 / 64.0;
             let pelvis = self.pelvis_position(phase);
             let angles = self.pelvis_angles(phase);
             let height = |side| {
@@ -251,7 +252,7 @@ impl Motion {
             };
             height(Side::Left).min(height(Side::Right))
         };
-        (0..512).map(height_at).fold(f64::INFINITY, f64::min)
+        (0..64 * 128).map(height_at).fold(f64::INFINITY, f64::min)
     }
 }
 
@@ -260,17 +261,19 @@ impl FootCurves {
         let (flat_from, flat_to) = (0.10, 0.34);
         let degrees = |at: f64, value: f64, rate: f64| pass(at, value.to_radians(), rate.to_radians());
         let pitch = Curve::new(&[
-            degrees(0.0, 20.0, -150.0),
+            degrees(0.0, 18.0, -150.0),
             degrees(flat_from, 0.0, 0.0),
             degrees(flat_to, 0.0, 0.0),
-            degrees(stance, -58.0, -300.0),
-            degrees(0.68, -68.0, 0.0),
-            degrees(0.955, 23.0, 0.0),
-            degrees(1.0, 20.0, -150.0),
+            degrees(stance, -58.0, -260.0),
+            degrees(0.68, -66.0, 60.0),
+            degrees(0.80, -18.0, 420.0),
+            degrees(0.95, 20.0, 0.0),
+            degrees(1.0, 18.0, -150.0),
         ]);
         let mut curves = Self {
             pitch,
-            advance: Curve::new(&[rest(stance, 0.0), pass((1.0 + stance) / 2.0, 0.5, 1.6 / (1.0 - stance)), rest(1.0, 1.0)]),
+            // The heel brakes late and hard: what an accelerometer on the foot feels as the strike.
+            advance: Curve::new(&[rest(stance, 0.0), pass(0.82, 0.5, 3.9), Knot { acceleration: -50.0, ..rest(1.0, 1.0) }]),
             forward: Curve::new(&[rest(0.0, 0.0), rest(1.0, 0.0)]),
             upward: Curve::new(&[rest(0.0, 0.0), rest(1.0, 0.0)]),
             flat_from,
@@ -280,7 +283,7 @@ impl FootCurves {
         let ([forward_off, upward_off], [forward_on, upward_on]) = (curves.rolling(stance, BALL_M), curves.rolling(0.0, HEEL_M));
         let knot = |at: f64, [value, rate, acceleration]: [f64; 3]| Knot { at, value, rate, acceleration };
         curves.forward = Curve::new(&[knot(stance, forward_off), knot(1.0, forward_on)]);
-        curves.upward = Curve::new(&[knot(stance, upward_off), pass(0.86, 0.035, -0.12), knot(1.0, upward_on)]);
+        curves.upward = Curve::new(&[knot(stance, upward_off), pass(0.80, 0.075, -0.2), knot(1.0, upward_on)]);
         curves
     }
 

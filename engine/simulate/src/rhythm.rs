@@ -80,11 +80,6 @@ impl Rhythm {
     pub fn distance_m(&self, phase: f64) -> f64 {
         self.length_m * (phase + self.length_waves.iter().map(|wave| wave.value(phase)).sum::<f64>())
     }
-
-    /// Mean distance of a cycle, in metres.
-    pub fn distance_per_cycle_m(&self) -> f64 {
-        self.length_m
-    }
 }
 
 #[cfg(test)]
