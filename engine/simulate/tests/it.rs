@@ -180,7 +180,7 @@ fn feet_and_knees_move_as_a_leg_allows() {
             let ankle = shank.point_m([0.0, -0.43, 0.0]);
             assert!((ankle - foot.origin_m).norm() < 2e-3, "the leg reaches its foot at {time_s} s: {}", (ankle - foot.origin_m).norm());
         }
-        println!("{cadence} steps/min, {speed} m/s: knee from {:.1}° to {:.1}°", knees.0, knees.1);
+        eprintln!("{cadence} steps/min, {speed} m/s: knee from {:.1}° to {:.1}°", knees.0, knees.1);
         assert!(least_toe > -1e-9 && least_heel > -1e-9, "feet stay above ground: {least_toe} {least_heel}");
         assert!(knees.0 > 1.0 && knees.0 < 20.0 && (45.0..80.0).contains(&knees.1), "{knees:?}");
     }
@@ -278,7 +278,7 @@ fn a_full_lab_is_made_much_faster_than_real_time_in_bounded_memory() {
         largest = largest.max(packet.rows.get_array_memory_size());
     }
     let seconds = begun.elapsed().as_secs_f64();
-    println!("full lab: {:.0} × real time, {:.1} M values/s", options.duration_s / seconds, values as f64 / seconds / 1e6);
+    eprintln!("full lab: {:.0} × real time, {:.1} M values/s", options.duration_s / seconds, values as f64 / seconds / 1e6);
     assert!((values as f64 / 60.0 - 63_400.0).abs() < 500.0, "{values}");
     assert!(largest < 64 * 1024, "a packet stays small: {largest} B");
     assert!(options.duration_s / seconds > 5.0, "{seconds} s for {} s", options.duration_s);
