@@ -12,7 +12,7 @@ use proprio_core::control::Request;
 use proprio_core::quantity::{Dimension, Duration};
 use proprio_core::{Kind, Packet, Rig, TimeNs};
 use proprio_runtime::pipeline_file::SimulateFile;
-use proprio_simulate::{Delivery, Layout, Options, Payload, PerSide, Simulation};
+use proprio_simulate::{Count, Delivery, Layout, Options, Payload, PerSide, Simulation};
 use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed};
 
 use super::connect::ConnectArgs;
@@ -162,13 +162,14 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     change(&session, &rig.name, Request::SessionStop).await?;
 
-    let dropped: i64 = simulation.counts().iter().map(|count| count.dropped).sum();
+    let [made, dropped] =
+        [|count: &Count| count.made, |count: &Count| count.dropped].map(|of| simulation.counts().iter().map(of).sum::<i64>());
     let took_s = begun.elapsed().as_secs_f64();
     let mut out = std::io::stdout().lock();
     if args.json {
         let outcome = serde_json::json!({
             "session": id, "rig": rig.name, "samples": published.samples, "messages": published.messages, "bytes": published.bytes,
-            "dropped_samples": dropped, "simulated_s": args.duration.seconds(), "took_s": took_s,
+            "made_samples": made, "dropped_samples": dropped, "simulated_s": args.duration.seconds(), "took_s": took_s,
         });
         writeln!(out, "{outcome:#}")?;
     } else {

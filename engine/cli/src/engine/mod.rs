@@ -66,6 +66,13 @@ impl Engine {
         let recorder = Recorder::open(&options.data, &rig, &texts).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &run_id, &plan.tables).await.context("the tables can't be opened")?;
         let store = Arc::new(store);
+        // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
+        let (held, next) = (store.tables_position(), recorder.next_position());
+        anyhow::ensure!(
+            held < next,
+            "the tables in {} hold rows up to position {held}, but the recording goes on at {next}: is its folder gone?",
+            options.data.display()
+        );
 
         let session = proprio_zenoh::open_router(&options.zenoh).await?;
         let metrics = Metrics::new(&rig.name)?;

@@ -62,6 +62,12 @@ impl Engine {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Runs another command on this machine, without telling it where the engine is.
+    pub fn local(&self, args: &[&str]) {
+        let output = finish(proprio().args(args));
+        assert!(output.status.success(), "proprio {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
     /// Rows of a query, as text, without the header.
     pub fn sql(&self, query: &str) -> Vec<Vec<String>> {
         let output = finish(proprio().args(["sql", query, "--data", path(&self.data()), "--format", "csv"]));

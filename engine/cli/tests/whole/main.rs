@@ -1,6 +1,8 @@
 //! Whether the whole holds together: the repository's own rules, and the engine end to end through its real parts.
 
+mod accounting;
 mod architecture;
 mod bad_inputs;
 mod broad;
+mod gait_lab;
 mod harness;

@@ -31,6 +31,8 @@ pub struct Worker {
     decode: Decode,
     run_id: String,
     sources: Vec<Source>,
+    /// Per sensor: the table that its rows land in, unless the pipeline leaves it out.
+    source_tables: Vec<Option<String>>,
     steps: Vec<RunningStep>,
     /// Per stream: the (step, port) pairs that read it.
     readers: Vec<Vec<(usize, usize)>>,
@@ -72,6 +74,8 @@ impl Worker {
     pub fn new(plan: Arc<Plan>, decode: Decode, run_id: String) -> Self {
         let sources: Vec<_> =
             plan.rig.sensors.iter().zip(&plan.sources).map(|(sensor, schema)| Source::new(sensor, schema.clone())).collect();
+        let kept = |kind: &str| plan.tables.iter().any(|table| table.name == kind).then(|| kind.to_owned());
+        let source_tables = plan.rig.sensors.iter().map(|sensor| kept(sensor.kind.name())).collect();
         let schemas = |inputs: &[usize]| inputs.iter().map(|input| plan.schema(*input).clone()).collect::<Vec<_>>();
         let steps = plan.steps.iter().map(|step| RunningStep::new(&*step.planned.step, schemas(&step.inputs).into_iter())).collect();
         let streams = sources.len() + plan.steps.len();
@@ -85,6 +89,7 @@ impl Worker {
             decode,
             run_id,
             sources,
+            source_tables,
             steps,
             readers,
             watermarks: vec![i64::MIN; streams],
@@ -245,14 +250,11 @@ impl Worker {
             self.watermarks[sensor] = watermark;
             if let Some(rows) = source.release(watermark) {
                 self.give(sensor, &rows);
-                let sensor_file = &self.plan.rig.sensors[sensor];
-                self.chunks.push(TableChunk {
-                    table: sensor_file.kind.name().to_owned(),
-                    key: Some(sensor_file.name.clone()),
-                    session: session.to_owned(),
-                    rows,
-                    position: self.position,
-                });
+                if let Some(table) = &self.source_tables[sensor] {
+                    let key = Some(self.plan.rig.sensors[sensor].name.clone());
+                    let (table, session, position) = (table.clone(), session.to_owned(), self.position);
+                    self.chunks.push(TableChunk { table, key, session, rows, position });
+                }
             }
         }
     }

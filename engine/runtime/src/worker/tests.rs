@@ -6,7 +6,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use proprio_core::recorded::Rejection;
 use proprio_core::rig::RigFile;
 use proprio_core::{
-    Decision, Event, Operator, Output, Planned, Recorded, Samples, Sensor, SourceMessage, StreamSchema, TableChunk, TimeNs, rows,
+    Decision, Event, Operator, Output, Planned, Recorded, Samples, Sensor, SourceMessage, StreamSchema, TableChunk, TableSpec, TimeNs, rows,
 };
 
 use super::*;
@@ -120,7 +120,9 @@ fn worker() -> Worker {
         sources: rig.sensors.iter().map(Sensor::stream_schema).collect(),
         rig,
         steps: vec![step],
-        tables: vec![],
+        tables: ["imu", "events"]
+            .map(|name| TableSpec { name: name.into(), key: None, columns: Arc::new(arrow_schema::Schema::empty()), high_rate: false })
+            .into(),
         rig_text: String::new(),
         pipeline_text: String::new(),
     };
