@@ -83,12 +83,12 @@ fn a_segment_cut_anywhere_gives_whole_messages_and_the_next_start_continues_afte
     drop(recorder);
 
     let mut seen = 0;
-    for cut in (9..whole.len()).step_by(37) {
+    for cut in (9..whole.len()).step_by(37).chain([whole.len()]) {
         fs::remove_dir_all(data.path().join("recording")).expect("a clean start");
         fs::create_dir_all(path.parent().expect("a folder")).expect("a folder");
         fs::write(&path, &whole[..cut]).expect("a torn segment");
         let before = all(data.path());
-        assert!(before.len() >= seen && before.len() % 8 == 0, "a chunk counts whole or not at all");
+        assert!(before.len() >= seen && before.len().is_multiple_of(8), "a chunk counts whole or not at all");
         seen = before.len();
 
         let mut recorder = Recorder::open(data.path(), &rig(), &texts()).expect("a recorder");

@@ -68,6 +68,9 @@ pub struct Published {
 }
 
 /// One start of the sensors of a rig. Dropping it without [`end`](Self::end) is a publisher that died.
+///
+/// It keeps its session open. Whoever opened the session closes it with `close().await` afterwards: zenoh closes a session
+/// whose last handle is dropped too, but blocks the thread for it, and may swallow a wake-up of the future that runs there.
 pub struct Publisher {
     rig: Rig,
     boot: i64,

@@ -145,9 +145,11 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
 
+    // Kept and closed in the open: dropping the last handle blocks, and could swallow the wake-up of the other branch.
+    let publishing = client(&address).await;
     let publisher_side = async {
         let options = PublisherOptions { paced: false, window_bytes: 100_000, patience: PATIENCE, ..PublisherOptions::default() };
-        let publisher = Publisher::open(&client(&address).await, &rig(), options).await.expect("a publisher");
+        let publisher = Publisher::open(&publishing, &rig(), options).await.expect("a publisher");
         for chunk in 0..40 {
             publisher.publish(Packet { sensor: 1, sequence: chunk * 5_000, rows: emg(chunk * 5_000, 5_000) }).await.expect("EMG goes out");
             publisher.publish(Packet { sensor: 0, sequence: chunk, rows: click(chunk) }).await.expect("a click goes out");
@@ -194,7 +196,8 @@ async fn what_overflows_is_counted_exactly_and_told_as_an_event() {
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
     let options = PublisherOptions { paced: false, window_bytes: usize::MAX, patience: PATIENCE, ..PublisherOptions::default() };
-    let publisher = Publisher::open(&client(&address).await, &rig(), options).await.expect("a publisher");
+    let publishing = client(&address).await;
+    let publisher = Publisher::open(&publishing, &rig(), options).await.expect("a publisher");
     // Nobody takes: all but the first 200 kB must overflow, and nothing else may go missing.
     for chunk in 0..100 {
         publisher.publish(Packet { sensor: 1, sequence: chunk * 1_000, rows: emg(chunk * 1_000, 1_000) }).await.expect("EMG goes out");
