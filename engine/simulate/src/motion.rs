@@ -1,6 +1,6 @@
 //! How do pelvis, trunk and feet move over a stride? Curves over phase, for walking and for standing on alternate legs.
 //!
-//! Shapes and ranges are those that gait textbooks agree on (stance 62 %, foot flat from 10 to 34 %, obliquity with the
+//! Shapes and ranges are those that gait textbooks agree on (stance 62 %, foot flat from 11 to 44 %, obliquity with the
 //! swing side low, two vertical oscillations of the pelvis a stride); the coefficients are this project's own.
 
 use std::f64::consts::TAU;
@@ -258,22 +258,22 @@ impl Motion {
 
 impl FootCurves {
     fn walking(stance: f64) -> Self {
-        let (flat_from, flat_to) = (0.10, 0.34);
+        let (flat_from, flat_to) = (0.107, 0.44);
         let degrees = |at: f64, value: f64, rate: f64| pass(at, value.to_radians(), rate.to_radians());
         let pitch = Curve::new(&[
-            degrees(0.0, 18.0, -150.0),
+            degrees(0.0, 18.0, -350.0),
             degrees(flat_from, 0.0, 0.0),
             degrees(flat_to, 0.0, 0.0),
-            degrees(stance, -58.0, -260.0),
-            degrees(0.68, -66.0, 60.0),
-            degrees(0.80, -18.0, 420.0),
-            degrees(0.95, 20.0, 0.0),
-            degrees(1.0, 18.0, -150.0),
+            degrees(stance, -48.0, -700.0),
+            degrees(0.655, -55.0, 0.0),
+            degrees(0.802, -22.0, 375.0),
+            degrees(0.965, 20.0, 0.0),
+            degrees(1.0, 18.0, -350.0),
         ]);
         let mut curves = Self {
             pitch,
             // The heel brakes late and hard: what an accelerometer on the foot feels as the strike.
-            advance: Curve::new(&[rest(stance, 0.0), pass(0.82, 0.5, 3.9), Knot { acceleration: -50.0, ..rest(1.0, 1.0) }]),
+            advance: Curve::new(&[rest(stance, 0.0), pass(0.8265, 0.5, 3.4), Knot { acceleration: -90.0, ..rest(1.0, 1.0) }]),
             forward: Curve::new(&[rest(0.0, 0.0), rest(1.0, 0.0)]),
             upward: Curve::new(&[rest(0.0, 0.0), rest(1.0, 0.0)]),
             flat_from,
@@ -283,7 +283,9 @@ impl FootCurves {
         let ([forward_off, upward_off], [forward_on, upward_on]) = (curves.rolling(stance, BALL_M), curves.rolling(0.0, HEEL_M));
         let knot = |at: f64, [value, rate, acceleration]: [f64; 3]| Knot { at, value, rate, acceleration };
         curves.forward = Curve::new(&[knot(stance, forward_off), knot(1.0, forward_on)]);
-        curves.upward = Curve::new(&[knot(stance, upward_off), pass(0.80, 0.075, -0.2), knot(1.0, upward_on)]);
+        let mut strike = knot(1.0, upward_on);
+        strike.acceleration += 29.0;
+        curves.upward = Curve::new(&[knot(stance, upward_off), pass(0.78, 0.0725, -0.57), strike]);
         curves
     }
 
