@@ -1,5 +1,6 @@
 //! How a running rig is asked: `<rig>/@control`, a typed request in JSON, a typed answer back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError};
@@ -23,6 +24,8 @@ pub struct Call {
     /// What is asked.
     pub request: Request,
     query: Query,
+    /// Where the answer comes from: the question may have gone to every rig.
+    key: Arc<str>,
 }
 
 impl Call {
@@ -32,7 +35,7 @@ impl Call {
     /// When the asker is gone.
     pub fn reply(self, reply: &Reply) -> Result<(), WireError> {
         let json = serde_json::to_vec(reply).expect("a reply has only text keys and integers, which JSON always takes");
-        let answer = self.query.reply(self.query.key_expr().clone(), json).encoding(Encoding::APPLICATION_JSON);
+        let answer = self.query.reply(self.key.as_ref(), json).encoding(Encoding::APPLICATION_JSON);
         answer.wait().map_err(WireError::zenoh("answering a request"))
     }
 }
@@ -59,7 +62,7 @@ impl ControlServer {
             }
         };
         let queryable = session.declare_queryable(&key).callback(take).await.map_err(WireError::zenoh(format!("declaring {key}")))?;
-        Ok((Self { _queryable: queryable, task: tokio::spawn(serve(queries, calls)) }, receiver))
+        Ok((Self { _queryable: queryable, task: tokio::spawn(serve(queries, calls, key.into())) }, receiver))
     }
 }
 
@@ -69,7 +72,7 @@ impl Drop for ControlServer {
     }
 }
 
-/// Asks a running rig.
+/// Asks a running rig; `*` asks whichever answers first.
 ///
 /// # Errors
 /// When nothing answers within `patience`, or the answer is none.
@@ -90,7 +93,7 @@ pub async fn request(session: &Session, rig: &str, request: &Request, patience: 
     }
 }
 
-async fn serve(mut queries: mpsc::Receiver<Query>, calls: Sender<Call>) {
+async fn serve(mut queries: mpsc::Receiver<Query>, calls: Sender<Call>, key: Arc<str>) {
     while let Some(query) = queries.recv().await {
         let bytes = query.payload().map(|payload| payload.to_bytes()).unwrap_or_default();
         let parsed = if bytes.len() > REQUEST_BYTES {
@@ -101,7 +104,7 @@ async fn serve(mut queries: mpsc::Receiver<Query>, calls: Sender<Call>) {
         drop(bytes);
         let (query, refusal) = match parsed {
             Err(reason) => (query, reason),
-            Ok(request) => match calls.try_send(Call { request, query }) {
+            Ok(request) => match calls.try_send(Call { request, query, key: key.clone() }) {
                 Ok(()) => continue,
                 Err(TrySendError::Full(call)) => (call.query, "the rig has too many requests waiting; try again".to_owned()),
                 Err(TrySendError::Disconnected(call)) => (call.query, "the rig is stopping".to_owned()),

@@ -67,7 +67,7 @@ impl SqlServer {
             }
         };
         let queryable = session.declare_queryable(&key).callback(take).await.map_err(WireError::zenoh(format!("declaring {key}")))?;
-        Ok(Self { _queryable: queryable, task: tokio::spawn(serve(queries, handler)) })
+        Ok(Self { _queryable: queryable, task: tokio::spawn(serve(queries, handler, key.into())) })
     }
 }
 
@@ -77,7 +77,7 @@ impl Drop for SqlServer {
     }
 }
 
-/// Asks a running rig. The answer has at least one batch, which is empty when there are no rows.
+/// Asks a running rig by its name. The answer has at least one batch, which is empty when there are no rows.
 ///
 /// # Errors
 /// When nothing answers within `patience`, the query is refused, or a part of the answer is missing.
@@ -120,13 +120,13 @@ pub async fn query(session: &Session, rig: &str, sql: &str, patience: Duration) 
     Err(timed_out(format!("an answer on {key}: is `proprio run` up, with rig `{rig}`?")))
 }
 
-async fn serve(mut queries: mpsc::Receiver<Query>, handler: SqlHandler) {
+async fn serve(mut queries: mpsc::Receiver<Query>, handler: SqlHandler, key: Arc<str>) {
     let running = Arc::new(Semaphore::new(RUNNING));
     while let Some(query) = queries.recv().await {
         let Ok(permit) = running.clone().acquire_owned().await else { return };
-        let handler = handler.clone();
+        let (handler, key) = (handler.clone(), key.clone());
         tokio::spawn(async move {
-            if let Err(reason) = answer(&query, &handler).await
+            if let Err(reason) = answer(&query, &handler, &key).await
                 && let Err(error) = query.reply_err(reason).await
             {
                 tracing::debug!(%error, "a refusal was not sent");
@@ -136,19 +136,19 @@ async fn serve(mut queries: mpsc::Receiver<Query>, handler: SqlHandler) {
     }
 }
 
-async fn answer(query: &Query, handler: &SqlHandler) -> Result<(), String> {
+async fn answer(query: &Query, handler: &SqlHandler, key: &str) -> Result<(), String> {
     let sql = text(query)?;
     let SqlAnswer { schema, mut batches } = handler(sql).await?;
     let mut chunks = 1;
-    reply(query, wire::ARROW, stream(&schema, None)?).await?;
+    reply(query, key, wire::ARROW, stream(&schema, None)?).await?;
     while let Some(batch) = batches.next().await {
         for part in parts(&batch?) {
             chunks += 1;
-            reply(query, wire::ARROW, stream(&schema, Some(&part))?).await?;
+            reply(query, key, wire::ARROW, stream(&schema, Some(&part))?).await?;
         }
     }
     let trailer = serde_json::to_vec(&Trailer { chunks }).expect("an integer is always JSON");
-    reply(query, wire::JSON, trailer).await
+    reply(query, key, wire::JSON, trailer).await
 }
 
 fn text(query: &Query) -> Result<String, String> {
@@ -159,8 +159,8 @@ fn text(query: &Query) -> Result<String, String> {
     String::from_utf8(bytes.into_owned()).map_err(|_| "the query is no UTF-8 text".to_owned())
 }
 
-async fn reply(query: &Query, encoding: &'static str, payload: Vec<u8>) -> Result<(), String> {
-    query.reply(query.key_expr().clone(), payload).encoding(encoding).await.map_err(|error| error.to_string())
+async fn reply(query: &Query, key: &str, encoding: &'static str, payload: Vec<u8>) -> Result<(), String> {
+    query.reply(key, payload).encoding(encoding).await.map_err(|error| error.to_string())
 }
 
 fn stream(schema: &Schema, batch: Option<&RecordBatch>) -> Result<Vec<u8>, String> {

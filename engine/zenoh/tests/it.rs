@@ -294,6 +294,8 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
         Reply::Done { session: "a".into(), position: 7 }
     );
     assert!(matches!(ask(Request::SessionStop).await, Ok(Reply::Refused { .. })));
+    let anyone = control::request(client, "*", &Request::Status, PATIENCE).await;
+    assert!(matches!(anyone, Ok(Reply::Status(status)) if status.rig == "lab-1"));
     let nonsense = client.get(key::control("lab-1")).payload("nonsense").await.expect("asked").recv_async().await.expect("a reply");
     assert!(nonsense.result().is_err());
 

@@ -128,7 +128,8 @@ fn arrow_columns_come_in_any_order_and_as_float32() {
         Arc::new(Int64Array::from(vec![3, 9])),
         Arc::new(Float64Array::from(vec![1e-5, 2e-5])),
     ];
-    let batch = |fields: &[Field]| RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields.to_vec())), columns.clone()).expect("a batch");
+    let batch =
+        |fields: &[Field]| RecordBatch::try_new(Arc::new(arrow_schema::Schema::new(fields.to_vec())), columns.clone()).expect("a batch");
     let samples = decoded(&sensor, ARROW, &arrow::encode(1, 0, &batch(&fields)).expect("IPC"));
     assert_eq!(rows::times(&samples.rows), [3, 9]);
     assert_eq!(rows::floats(&samples.rows, 1).values(), &[1e-5, 2e-5]);
