@@ -48,6 +48,8 @@ pub struct Recorder {
     last_log_time_ns: TimeNs,
     durable_position: i64,
     failed: bool,
+    /// [`SEGMENT_BYTES`]; less in tests.
+    pub(crate) segment_bytes: u64,
     /// Held until the recorder is dropped.
     _lock: File,
 }
@@ -73,6 +75,7 @@ impl Recorder {
             last_log_time_ns,
             durable_position: next_position - 1,
             failed: false,
+            segment_bytes: SEGMENT_BYTES,
             _lock: lock,
         })
     }
@@ -125,7 +128,7 @@ impl Recorder {
             let synced = self.open.sync();
             self.guard(synced)?;
             self.durable_position = self.next_position - 1;
-            if self.open.bytes > SEGMENT_BYTES || self.open.syncs > SEGMENT_SYNCS {
+            if self.open.bytes > self.segment_bytes || self.open.syncs > SEGMENT_SYNCS {
                 let next =
                     self.end_segment().and_then(|()| OpenSegment::begin(&self.directory, &self.rig, &self.texts, self.next_position));
                 self.open = self.guard(next)?;
