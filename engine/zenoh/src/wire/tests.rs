@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use arrow_array::{Float32Array, Float64Array, StringArray};
-use arrow_schema::Schema;
 use proprio_core::Kind;
 use proprio_core::schema::FieldExt;
 
