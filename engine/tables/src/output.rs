@@ -2,10 +2,11 @@
 
 use std::io::Write;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, Float64Type};
-use arrow_array::{Array, RecordBatch};
+use arrow_array::types::{Float32Type, Float64Type, Int64Type};
+use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
 use parquet::arrow::ArrowWriter;
@@ -22,7 +23,7 @@ pub enum Format {
     Csv,
     /// One array of objects, exact values, nulls written.
     Json,
-    /// An Arrow IPC stream, with units and frames as field metadata.
+    /// An Arrow IPC stream, with units and frames as field metadata; the same rows give the same bytes.
     Arrow,
     /// A Parquet file.
     Parquet,
@@ -53,6 +54,9 @@ impl FromStr for Format {
     }
 }
 
+/// Rows of a batch in the Arrow format.
+const ARROW_ROWS: usize = 8192;
+
 /// Writes an answer's batches, of which there is at least one, as [`Answer::collect`](crate::Answer::collect) gives them.
 ///
 /// # Errors
@@ -77,7 +81,7 @@ pub fn write(batches: &[RecordBatch], format: Format, mut out: impl Write + Send
         }
         Format::Arrow => {
             let mut writer = arrow_ipc::writer::StreamWriter::try_new(&mut out, &schema)?;
-            batches.iter().try_for_each(|batch| writer.write(batch))?;
+            canonical(&schema, batches)?.try_for_each(|batch| writer.write(&batch?))?;
             writer.finish()?;
         }
         Format::Parquet => {
@@ -87,6 +91,29 @@ pub fn write(batches: &[RecordBatch], format: Format, mut out: impl Write + Send
         }
     }
     out.flush().map_err(|source| TablesError::Write { source: ArrowError::from(source) })
+}
+
+/// The same rows in batches of one size, with zeros behind nulls: how a query was split, and what lies in a slot that
+/// nobody may read, must not show in the bytes.
+fn canonical(schema: &SchemaRef, batches: &[RecordBatch]) -> Result<impl Iterator<Item = Result<RecordBatch, ArrowError>>, ArrowError> {
+    let all = arrow_select::concat::concat_batches(schema, batches)?;
+    Ok((0..all.num_rows()).step_by(ARROW_ROWS).map(move |start| {
+        let rows = all.slice(start, ARROW_ROWS.min(all.num_rows() - start));
+        RecordBatch::try_new(rows.schema(), rows.columns().iter().map(without_hidden_values).collect())
+    }))
+}
+
+fn without_hidden_values(column: &ArrayRef) -> ArrayRef {
+    if column.nulls().is_none() {
+        return column.clone();
+    }
+    match column.data_type() {
+        DataType::Float64 => Arc::new(column.as_primitive::<Float64Type>().iter().collect::<Float64Array>()),
+        DataType::Int64 => Arc::new(column.as_primitive::<Int64Type>().iter().collect::<Int64Array>()),
+        DataType::Boolean => Arc::new(column.as_boolean().iter().collect::<BooleanArray>()),
+        DataType::Utf8 => Arc::new(column.as_string::<i32>().iter().collect::<StringArray>()),
+        _ => column.clone(),
+    }
 }
 
 fn write_table(schema: &SchemaRef, batches: &[RecordBatch], out: &mut impl Write) -> Result<(), ArrowError> {

@@ -137,7 +137,7 @@ fn payloads(sensor: &Sensor) -> Vec<Case> {
         rejected("a time in 1960", wire::JSON, json(3, -315_619_200_000_000_000, "9.81"), "bad_time"),
         Case { name: "a lost sample before this one", encoding: wire::JSON, payload: good(5), table: "losses", reason: "gap", rows: 1 },
         rejected("the same time again", wire::JSON, json(6, T0 + 50_000_000, "9.81"), "equal_time"),
-        Case { name: "behind the watermark", encoding: wire::JSON, payload: json(7, T0 + 1, "9.81"), table: "late", reason: "", rows: 1 },
+        Case { name: "behind the watermark", encoding: wire::JSON, payload: json(7, T0 + 1, "9.81"), table: "late", reason: "", rows: 2 },
         Case {
             name: "lost, and came after all",
             encoding: wire::JSON,
