@@ -1,5 +1,7 @@
 //! Whether the whole holds together: the repository's own rules, and the engine end to end through its real parts.
 
+#![allow(clippy::print_stdout, reason = "a test prints the figures it measured")]
+
 mod accounting;
 mod architecture;
 mod bad_inputs;
