@@ -20,6 +20,6 @@ pub mod pick;
 pub mod plate_contact;
 pub mod quaternion;
 pub mod segment;
-pub mod vqf;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod vqf;
