@@ -7,6 +7,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError};
 use proprio_core::control::{Reply, Request, key};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
 use zenoh::bytes::Encoding;
 use zenoh::query::{ConsolidationMode, Query, Queryable};
 use zenoh::{Session, Wait};
@@ -15,6 +16,8 @@ use crate::WireError;
 
 /// Requests that may wait for the run loop.
 const WAITING: usize = 64;
+/// Pause before a request that found nobody is made again.
+const ASK_AGAIN: Duration = Duration::from_millis(100);
 /// Longer requests are refused unread.
 const REQUEST_BYTES: usize = 64 << 10;
 
@@ -80,11 +83,20 @@ pub async fn request(session: &Session, rig: &str, request: &Request, patience: 
     let key = key::control(rig);
     let json = serde_json::to_vec(request).expect("a request has only text keys and integers, which JSON always takes");
     let doing = || WireError::zenoh(format!("asking {key}"));
-    let get = session.get(&key).payload(json).encoding(Encoding::APPLICATION_JSON).consolidation(ConsolidationMode::None);
-    let replies = get.timeout(patience).await.map_err(doing())?;
-    let Ok(reply) = replies.recv_async().await else {
-        let awaited = format!("an answer on {key}: is `proprio run` up, with rig `{rig}`?");
-        return Err(WireError::Timeout { awaited, after: patience });
+    let give_up = Instant::now() + patience;
+    let reply = loop {
+        let left = give_up.saturating_duration_since(Instant::now());
+        let get = session.get(&key).payload(json.as_slice()).encoding(Encoding::APPLICATION_JSON).consolidation(ConsolidationMode::None);
+        let replies = get.timeout(left).await.map_err(doing())?;
+        if let Ok(reply) = replies.recv_async().await {
+            break reply;
+        }
+        // An end before its time means that nobody has declared the key yet, so that nobody has the request.
+        if Instant::now() + ASK_AGAIN >= give_up {
+            let awaited = format!("an answer on {key}: is `proprio run` up, with rig `{rig}`?");
+            return Err(WireError::Timeout { awaited, after: patience });
+        }
+        sleep(ASK_AGAIN).await;
     };
     match reply.result() {
         Ok(sample) => serde_json::from_slice(&sample.payload().to_bytes())

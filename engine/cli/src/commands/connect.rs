@@ -9,10 +9,10 @@ use proprio_zenoh::SessionOptions;
 #[command(next_help_heading = "Network")]
 pub struct ConnectArgs {
     /// zenoh endpoint of the engine, such as `tcp/192.168.1.10:7447`; several may be given.
-    #[arg(long, value_name = "ENDPOINT")]
+    #[arg(long, global = true, value_name = "ENDPOINT")]
     connect: Vec<String>,
     /// zenoh configuration file (JSON5), for TLS, access control and the like; it replaces the defaults.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     zenoh_config: Option<PathBuf>,
 }
 

@@ -15,6 +15,7 @@ mod sql;
 mod test;
 
 use std::future::Future;
+use std::io::IsTerminal as _;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -86,7 +87,7 @@ fn log(cli: &Cli) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).with_context(|| format!("`--log {}` is no filter", cli.log))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match cli.log_format {
-        LogFormat::Text => builder.with_target(false).compact().init(),
+        LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).compact().init(),
         LogFormat::Json => builder.json().init(),
     }
     Ok(())

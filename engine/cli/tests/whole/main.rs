@@ -8,3 +8,4 @@ mod bad_inputs;
 mod broad;
 mod gait_lab;
 mod harness;
+mod sessions;
