@@ -90,7 +90,9 @@ impl Turn {
             self.metrics.recording_ok.set(0);
             tracing::error!(%error, "the engine stops: what comes now is neither recorded nor acknowledged");
         }
-        outcome
+        outcome?;
+        self.recorder.close().context("the recording can't be ended")?;
+        Ok(())
     }
 
     fn turns(&mut self, progress: &mut Progress) -> anyhow::Result<()> {
