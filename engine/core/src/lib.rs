@@ -1,6 +1,7 @@
 //! The contract that everything rests on: time, streams, operators and what passes between the parts of the engine.
 //! No IO, no threads and no clock live here.
 
+pub mod clock;
 pub mod control;
 pub mod finding;
 pub mod kind;
@@ -15,10 +16,11 @@ pub mod table;
 pub mod time;
 
 pub use arrow_array::RecordBatch;
+pub use clock::{ClockEvent, ClockFit};
 pub use finding::{At, Findings, PlanFinding};
 pub use kind::Kind;
 pub use operator::{Operator, Output, Planned, Port, Step, StepState};
-pub use recorded::{Decision, Event, Packet, Recorded, Rejection, Samples, SourceMessage};
+pub use recorded::{Decision, Event, Packet, Recorded, Rejection, RoundTrip, Samples, Sequence, SourceMessage, SourceStart};
 pub use registry::{Configure, Inputs, Registration};
 pub use rig::{Rig, Sensor};
 pub use schema::StreamSchema;

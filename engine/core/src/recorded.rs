@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::clock::ClockFit;
 use crate::time::TimeNs;
 
 /// One message of a rig's recording. The worker is a fold over these, live and in replay alike.
@@ -48,8 +49,8 @@ pub enum Decision {
         task: Option<String>,
         /// Where every watermark begins; earlier rows are late.
         from_ns: TimeNs,
-        /// The last sequence of each sensor that has published, by name, with its boot.
-        sequences: BTreeMap<String, Sequence>,
+        /// What each sensor that has been heard brings along from before, by name, so that a session replays alone.
+        sources: BTreeMap<String, SourceStart>,
     },
     /// The session ends; a barrier.
     SessionStop,
@@ -98,6 +99,55 @@ pub enum Decision {
         /// Bytes dropped.
         bytes: u64,
     },
+    /// A sensor with its own clock answered a question about it.
+    RoundTrip {
+        /// Index of the sensor.
+        sensor: usize,
+        /// The four instants.
+        round_trip: RoundTrip,
+    },
+    /// The engine came up over this recording (contracts 1 and 10). What was open goes on.
+    EngineStart {
+        /// UTC at which the arrival clock of this start was anchored.
+        anchor_utc_ns: TimeNs,
+        /// The run that begins here.
+        run_id: String,
+    },
+    /// Another plan takes over: what follows this message runs under it. Steps that did not change keep their state.
+    Reload {
+        /// The run that begins here.
+        run_id: String,
+        /// Full texts by name, `rig.yaml` and `pipeline.yaml` among them.
+        texts: BTreeMap<String, String>,
+    },
+}
+
+/// What a sensor brings into a session from before it (contract 6).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceStart {
+    /// How far it has counted; none when it has not published yet.
+    pub sequence: Option<Sequence>,
+    /// Whether its publisher sends at its own rate.
+    pub paced: bool,
+    /// Whether it was idle.
+    pub idle: bool,
+    /// Serial number of the device, where it says one.
+    pub serial: Option<String>,
+    /// Fit of its own clock, where it has one.
+    pub clock: Option<ClockFit>,
+}
+
+/// A question about its own time that a sensor answered, as LSL does: four instants, two on each clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RoundTrip {
+    /// When the question was sent, on the rig's clock.
+    pub sent_ns: TimeNs,
+    /// When the device received it, on the device's clock.
+    pub device_received_ns: i64,
+    /// When the device answered, on the device's clock.
+    pub device_sent_ns: i64,
+    /// When the answer came, on the rig's clock.
+    pub received_ns: TimeNs,
 }
 
 /// How far a sensor has counted.
@@ -118,6 +168,8 @@ pub enum SourceMessage {
         boot: i64,
         /// Whether samples come at their own rate; `play` and fast simulations are not.
         paced: bool,
+        /// Serial number of the device, where it knows one.
+        serial: Option<String>,
     },
     /// A publisher has sent its last sample.
     End {

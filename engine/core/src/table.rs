@@ -27,6 +27,8 @@ pub struct TableChunk {
     pub key: Option<String>,
     /// Session that the rows belong to.
     pub session: String,
+    /// Run that made them.
+    pub run_id: String,
     /// Rows; a column of the table that is absent here is null.
     pub rows: RecordBatch,
     /// Position of the last message that caused them (contract 4).

@@ -93,7 +93,7 @@ pub(crate) fn month_field() -> Field {
 }
 
 /// A chunk's rows with every column of its table.
-pub(crate) fn conform(schema: &SchemaRef, chunk: &TableChunk, rig: &str, run_id: &str) -> Result<RecordBatch, TablesError> {
+pub(crate) fn conform(schema: &SchemaRef, chunk: &TableChunk, rig: &str) -> Result<RecordBatch, TablesError> {
     let misfit = |detail: String| TablesError::Misfit { table: chunk.table.clone(), detail };
     let rows = chunk.rows.num_rows();
     let times = chunk.rows.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
@@ -110,7 +110,7 @@ pub(crate) fn conform(schema: &SchemaRef, chunk: &TableChunk, rig: &str, run_id:
             TIME_UTC => Arc::new(utc_times(times)),
             RIG => constant(rig, rows),
             SESSION => constant(&chunk.session, rows),
-            RUN => constant(run_id, rows),
+            RUN => constant(&chunk.run_id, rows),
             name if Some(name) == key && chunk.key.is_some() => constant(chunk.key.as_deref().unwrap_or_default(), rows),
             name => match chunk.rows.column_by_name(name) {
                 None => new_null_array(field.data_type(), rows),

@@ -33,7 +33,6 @@ pub struct Store {
 #[derive(Debug)]
 struct Inner {
     rig: String,
-    run_id: String,
     session: SessionState,
     tables: Mutex<Tables>,
     /// One commit round at a time.
@@ -66,7 +65,7 @@ impl Store {
     ///
     /// # Errors
     /// A name or type that can't be stored, a column that holds another type or unit already, or Delta's own.
-    pub async fn open(data: &Path, rig: &str, run_id: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
+    pub async fn open(data: &Path, rig: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
         let session = catalog::session()?;
         let folder = data.join("tables");
         let opened = united(specs)?.into_iter().map(|(name, (wanted, high_rate))| {
@@ -82,7 +81,7 @@ impl Store {
         let position = by_name.values().filter_map(|table| table.committed).max().unwrap_or(-1);
         let tables = Mutex::new(Tables { by_name, position, committed: position, last_round: Instant::now() });
         let round = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { rig: rig.to_owned(), run_id: run_id.to_owned(), session, tables, round }) })
+        Ok(Self { inner: Arc::new(Inner { rig: rig.to_owned(), session, tables, round }) })
     }
 
     /// Takes rows in, and says that every row up to `position` has now been appended: all of them are in every catalog
@@ -180,10 +179,7 @@ impl Inner {
     fn conform(&self, chunks: &[TableChunk]) -> Result<Vec<RecordBatch>, TablesError> {
         let undeclared = |chunk: &TableChunk| TablesError::UndeclaredTable { table: chunk.table.clone() };
         let schema = |chunk: &TableChunk| self.lock().by_name.get(&chunk.table).map(|table| table.schema.clone());
-        chunks
-            .iter()
-            .map(|chunk| schema::conform(&schema(chunk).ok_or_else(|| undeclared(chunk))?, chunk, &self.rig, &self.run_id))
-            .collect()
+        chunks.iter().map(|chunk| schema::conform(&schema(chunk).ok_or_else(|| undeclared(chunk))?, chunk, &self.rig)).collect()
     }
 
     async fn commit(self: Arc<Self>, position: i64) -> Result<(), TablesError> {

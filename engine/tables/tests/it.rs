@@ -35,11 +35,18 @@ fn samples(sensor: &str, first: i64, count: i64, position: i64) -> TableChunk {
         Arc::new(sequence.iter().map(|k| *k as f64 * 0.25).collect::<Float64Array>()),
     ];
     let rows = proprio_core::rows::batch(&imu_stream(), columns);
-    TableChunk { table: "imu".to_owned(), key: Some(sensor.to_owned()), session: "s1".to_owned(), rows, position }
+    TableChunk {
+        table: "imu".to_owned(),
+        key: Some(sensor.to_owned()),
+        session: "s1".to_owned(),
+        run_id: "run-a".to_owned(),
+        rows,
+        position,
+    }
 }
 
 async fn open(dir: &Path) -> Store {
-    Store::open(dir, "lab-1", "run-a", &[imu()]).await.expect("the store opens")
+    Store::open(dir, "lab-1", &[imu()]).await.expect("the store opens")
 }
 
 fn append(store: &Store, chunk: &TableChunk) -> Result<usize, TablesError> {
@@ -205,7 +212,7 @@ async fn a_restart_drops_what_is_committed_and_refuses_a_stale_writer() {
     again.commit(3).await.expect("committed");
     assert_eq!(csv(&again, "SELECT count(*) AS n FROM imu").await, "n\n40\n");
     // Another rig commits to the same tables under its own application id.
-    let other = Store::open(dir.path(), "lab-2", "run-b", &[imu()]).await.expect("opens");
+    let other = Store::open(dir.path(), "lab-2", &[imu()]).await.expect("opens");
     assert_eq!(other.committed_position("imu"), None);
     append(&other, &samples("pelvis", 0, 10, 0)).expect("appended");
     other.commit(0).await.expect("committed");
@@ -231,7 +238,7 @@ async fn a_table_gains_columns_and_keeps_their_order_and_units() {
     let mut fields: Vec<Field> = wider.columns.fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.push(float("mag_x_ut", "uT").frame("sensor"));
     wider.columns = Arc::new(arrow_schema::Schema::new(fields));
-    let store = Store::open(dir.path(), "lab-1", "run-b", &[wider.clone()]).await.expect("opens");
+    let store = Store::open(dir.path(), "lab-1", &[wider.clone()]).await.expect("opens");
     let mut chunk = samples("pelvis", 10, 10, 1);
     let mut columns = chunk.rows.columns().to_vec();
     columns.push(Arc::new(Float64Array::from(vec![48.5; 10])));
@@ -248,11 +255,11 @@ async fn a_table_gains_columns_and_keeps_their_order_and_units() {
 
     let mut conflict = imu();
     conflict.columns = StreamSchema::new(vec![float("gyro_x_rad_per_s", "deg/s")], &[], None).columns;
-    let error = Store::open(dir.path(), "lab-1", "run-c", &[conflict]).await.expect_err("a conflict").to_string();
+    let error = Store::open(dir.path(), "lab-1", &[conflict]).await.expect_err("a conflict").to_string();
     assert!(error.contains("column `gyro_x_rad_per_s` holds double in rad/s already, and can't take double in deg/s"), "{error}");
     let mut unsigned = imu();
     unsigned.columns = StreamSchema::new(vec![column("counter", DataType::UInt64)], &[], None).columns;
-    let error = Store::open(dir.path(), "lab-1", "run-c", &[unsigned]).await.expect_err("refused").to_string();
+    let error = Store::open(dir.path(), "lab-1", &[unsigned]).await.expect_err("refused").to_string();
     assert!(error.contains("column `counter`: type UInt64 can't be stored"), "{error}");
 }
 
@@ -277,7 +284,7 @@ async fn system_tables_are_there_and_sql_only_reads() {
             Arc::new(Int64Array::from(vec![end])),
         ];
         let rows = proprio_core::rows::batch(&system::sessions(), columns);
-        TableChunk { table: "sessions".to_owned(), key: None, session: "s1".to_owned(), rows, position }
+        TableChunk { table: "sessions".to_owned(), key: None, session: "s1".to_owned(), run_id: "run-a".to_owned(), rows, position }
     };
     append(&store, &session("started", None, 1)).expect("appended");
     store.commit(1).await.expect("committed");
@@ -324,7 +331,7 @@ async fn rows_that_do_not_fit_their_table_are_refused() {
     let with = |field: Field, values: ArrayRef| {
         let schema = StreamSchema::new(vec![field], &[], None);
         let rows = proprio_core::rows::batch(&schema, vec![Arc::new(Int64Array::from(vec![5])), values]);
-        TableChunk { table: "imu".to_owned(), key: None, session: "s1".to_owned(), rows, position: 1 }
+        TableChunk { table: "imu".to_owned(), key: None, session: "s1".to_owned(), run_id: "run-a".to_owned(), rows, position: 1 }
     };
     for (chunk, says) in [
         (with(text("sequence"), Arc::new(StringArray::from(vec!["a"]))), "column `sequence` is Utf8, not Int64"),

@@ -111,7 +111,7 @@ impl Publisher {
         let publisher =
             Self { rig: rig.clone(), boot, options, outlets, window, sent: Default::default(), _acks: acks, _session: session.clone() };
         for (sensor, outlet) in publisher.outlets() {
-            outlet.put(&publisher.rig.sensors[sensor], wire::SOURCE, wire::source::open(boot, publisher.options.paced)).await?;
+            outlet.put(&publisher.rig.sensors[sensor], wire::SOURCE, wire::source::open(boot, publisher.options.paced, None)).await?;
         }
         Ok(publisher)
     }

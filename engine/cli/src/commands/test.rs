@@ -98,11 +98,11 @@ fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
         }
         TestInput::Simulate(file) => simulate::packets(file, &plan.rig)?,
     };
-    let start = Decision::SessionStart { session: "test".to_owned(), subject: None, task: None, from_ns, sequences: BTreeMap::new() };
+    let start = Decision::SessionStart { session: "test".to_owned(), subject: None, task: None, from_ns, sources: BTreeMap::new() };
     let source = |sensor, payload| Event::Payload { sensor, encoding: wire::SOURCE.to_owned(), payload };
     let mut last = vec![-1; plan.rig.sensors.len()];
     let mut events = vec![Event::Decision(start)];
-    events.extend((0..last.len()).map(|sensor| source(sensor, wire::source::open(1, false))));
+    events.extend((0..last.len()).map(|sensor| source(sensor, wire::source::open(1, false, None))));
     for packet in packets {
         last[packet.sensor] = last[packet.sensor].max(packet.sequence + packet.rows.num_rows() as i64 - 1);
         let payload = wire::arrow::encode(1, packet.sequence, &packet.rows)?;

@@ -32,10 +32,11 @@ impl Liveness {
         Self { sources: rig.sensors.iter().map(|sensor| source(sensor.rate.is_some())).collect() }
     }
 
-    /// A session begins: every source counts as active until it has been silent again.
+    /// A session begins: those that had ended are idle in it until they are heard again.
     pub fn session_started(&mut self, now_ns: TimeNs) {
         for source in &mut self.sources {
-            (source.idle, source.ended, source.heard_ns) = (false, false, now_ns);
+            source.idle |= std::mem::take(&mut source.ended);
+            source.heard_ns = now_ns;
         }
     }
 
@@ -105,7 +106,7 @@ mod tests {
     #[test]
     fn a_silent_paced_source_goes_idle_and_comes_back() {
         let mut liveness = liveness();
-        assert!(liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: true }), 0).is_none());
+        assert!(liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: true, serial: None }), 0).is_none());
         assert!(!liveness.decide(900 * MS).contains(&Decision::Idle { sensor: 0 }));
         assert!(liveness.decide(1001 * MS).contains(&Decision::Idle { sensor: 0 }));
         assert_eq!(liveness.heard(0, None, 1100 * MS), Some(Decision::Back { sensor: 0 }));
@@ -115,7 +116,7 @@ mod tests {
     #[test]
     fn an_unpaced_source_is_idle_only_when_its_publisher_is_gone() {
         let mut liveness = liveness();
-        liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: false }), 0);
+        liveness.heard(0, Some(&SourceMessage::Open { boot: 1, paced: false, serial: None }), 0);
         assert!(!liveness.decide(60_000 * MS).contains(&Decision::Idle { sensor: 0 }));
         liveness.presence(0, true);
         assert_eq!(liveness.presence(0, false), Some(Decision::Idle { sensor: 0 }));
@@ -125,7 +126,7 @@ mod tests {
     fn a_source_without_a_rate_has_a_heartbeat_once_it_is_open() {
         let mut liveness = liveness();
         assert!(liveness.decide(500 * MS).is_empty());
-        liveness.heard(1, Some(&SourceMessage::Open { boot: 1, paced: true }), 500 * MS);
+        liveness.heard(1, Some(&SourceMessage::Open { boot: 1, paced: true, serial: None }), 500 * MS);
         assert!(liveness.decide(550 * MS).is_empty());
         assert_eq!(liveness.decide(600 * MS), [Decision::Heartbeat { sensor: 1 }]);
         assert_eq!(liveness.heard(1, Some(&SourceMessage::End { boot: 1, last_sequence: 3 }), 650 * MS), None);

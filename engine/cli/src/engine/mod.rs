@@ -64,7 +64,7 @@ impl Engine {
         let texts = [("rig.yaml", &plan.rig_text), ("pipeline.yaml", &plan.pipeline_text)];
         let texts = texts.map(|(name, text)| (name.to_owned(), text.clone())).into();
         let recorder = Recorder::open(&options.data, &rig, &texts).context("the recording can't be opened")?;
-        let store = Store::open(&options.data, &rig.name, &run_id, &plan.tables).await.context("the tables can't be opened")?;
+        let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
         let (held, next) = (store.tables_position(), recorder.next_position());

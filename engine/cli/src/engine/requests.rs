@@ -39,11 +39,9 @@ impl Turn {
     /// The start of a session that is unique in the rig: its name is the arrival time and the next position.
     pub(super) fn session_start(&self, subject: Option<String>, task: Option<String>, from_ns: Option<TimeNs>) -> Decision {
         let now_ns = self.clock.now_ns();
-        let sensors = self.rig.sensors.iter().map(|sensor| sensor.name.clone());
-        let sequences = sensors.zip(self.worker.sequences()).filter_map(|(name, sequence)| Some((name, sequence?))).collect();
         let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
         let session = format!("{time}-{}", self.recorder.next_position());
-        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sequences }
+        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources: self.worker.source_starts() }
     }
 }
 

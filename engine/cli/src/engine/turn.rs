@@ -115,7 +115,14 @@ impl Turn {
     fn write_lineage(&self) -> anyhow::Result<()> {
         let session = self.worker.session().map(|session| session.id.clone()).unwrap_or_default();
         let position = self.worker.position();
-        let chunk = TableChunk { table: system::LINEAGE.to_owned(), key: None, session, rows: self.lineage.clone(), position };
+        let chunk = TableChunk {
+            table: system::LINEAGE.to_owned(),
+            key: None,
+            session,
+            run_id: self.run_id.clone(),
+            rows: self.lineage.clone(),
+            position,
+        };
         self.store.append(&[chunk], position).context("the run can't be written into the tables")?;
         Ok(())
     }

@@ -8,11 +8,12 @@ mod steps;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use proprio_core::recorded::{Decode, Sequence};
+use proprio_core::recorded::{Decode, Sequence, SourceStart};
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Output, Recorded, TableChunk, TimeNs, rows};
 
@@ -132,6 +133,12 @@ impl Worker {
         self.sources.iter().map(Source::sequence).collect()
     }
 
+    /// What each sensor would bring into a session that begins now, by name.
+    pub fn source_starts(&self) -> BTreeMap<String, SourceStart> {
+        let sensors = self.plan.rig.sensors.iter().map(|sensor| sensor.name.clone());
+        sensors.zip(self.sources.iter().map(Source::start)).collect()
+    }
+
     /// Per sensor: its counts and its watermark.
     pub fn sources(&self) -> impl Iterator<Item = (SourceCounts, TimeNs)> {
         self.sources.iter().map(|source| (source.counts, source.watermark))
@@ -163,11 +170,11 @@ impl Worker {
 
     fn decision(&mut self, decision: &Decision, log_time_ns: TimeNs) {
         match decision {
-            Decision::SessionStart { session, subject, task, from_ns, sequences } => {
+            Decision::SessionStart { session, subject, task, from_ns, sources } => {
                 self.end_session(log_time_ns);
                 let session = Session { id: session.clone(), subject: subject.clone(), task: task.clone(), from_ns: *from_ns };
                 for (source, sensor) in self.sources.iter_mut().zip(&self.plan.rig.sensors) {
-                    source.begin(*from_ns, sequences.get(&sensor.name).copied());
+                    source.begin(*from_ns, sources.get(&sensor.name));
                 }
                 for (step, planned) in self.steps.iter_mut().zip(&self.plan.steps) {
                     step.begin(&*planned.planned.step, *from_ns);
@@ -189,6 +196,7 @@ impl Worker {
             Decision::Back { sensor } => self.rejoin(*sensor),
             Decision::Heartbeat { sensor } => self.sources[*sensor].heard(log_time_ns),
             Decision::Overflow { sensor, messages, .. } => self.sources[*sensor].counts.overflowed += messages,
+            Decision::RoundTrip { .. } | Decision::EngineStart { .. } | Decision::Reload { .. } => {}
         }
     }
 
@@ -232,10 +240,10 @@ impl Worker {
     /// Moves every row that the watermarks let pass through the plan.
     fn run(&mut self) {
         let Some(session) = self.session.as_ref().map(|session| session.id.clone()) else {
-            self.side.take("", self.position, &mut self.chunks);
+            self.side.take("", &self.run_id, self.position, &mut self.chunks);
             return;
         };
-        self.side.take(&session, self.position, &mut self.chunks);
+        self.side.take(&session, &self.run_id, self.position, &mut self.chunks);
         self.run_sources(&session);
         for step in 0..self.steps.len() {
             self.run_step(step, &session, false);
@@ -253,7 +261,7 @@ impl Worker {
                 if let Some(table) = &self.source_tables[sensor] {
                     let key = Some(self.plan.rig.sensors[sensor].name.clone());
                     let (table, session, position) = (table.clone(), session.to_owned(), self.position);
-                    self.chunks.push(TableChunk { table, key, session, rows, position });
+                    self.chunks.push(TableChunk { table, key, session, run_id: self.run_id.clone(), rows, position });
                 }
             }
         }
@@ -279,7 +287,8 @@ impl Worker {
                 (rows, planned.key.clone())
             };
             if let Some(table) = &planned.table {
-                self.chunks.push(TableChunk { table: table.clone(), key, session: session.to_owned(), rows, position: self.position });
+                let (table, session, run_id) = (table.clone(), session.to_owned(), self.run_id.clone());
+                self.chunks.push(TableChunk { table, key, session, run_id, rows, position: self.position });
             }
         }
     }
@@ -302,7 +311,7 @@ impl Worker {
             self.run_step(step, &session.id, true);
         }
         self.side.session(log_time_ns, &session, Some(log_time_ns));
-        self.side.take(&session.id, self.position, &mut self.chunks);
+        self.side.take(&session.id, &self.run_id, self.position, &mut self.chunks);
     }
 
     /// An alert step's rows with their identity: id = hash(run, session, step, stream, key, state, time) (contract 9).

@@ -113,9 +113,10 @@ impl Side {
     }
 
     /// All rows as table chunks of `session`, caused by `position`.
-    pub(super) fn take(&mut self, session: &str, position: i64, out: &mut Vec<TableChunk>) {
+    pub(super) fn take(&mut self, session: &str, run_id: &str, position: i64, out: &mut Vec<TableChunk>) {
         let mut put = |table: &str, rows: RecordBatch| {
-            out.push(TableChunk { table: table.to_owned(), key: None, session: session.to_owned(), rows, position });
+            let (session, run_id) = (session.to_owned(), run_id.to_owned());
+            out.push(TableChunk { table: table.to_owned(), key: None, session, run_id, rows, position });
         };
         if !self.losses.is_empty() {
             put(system::LOSSES, losses(&std::mem::take(&mut self.losses), &system::losses()));

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
-use proprio_core::recorded::Sequence;
+use proprio_core::recorded::{Sequence, SourceStart};
 use proprio_core::{Samples, Sensor, SourceMessage, StreamSchema, TimeNs, rows};
 
 use super::judge::{Fate, finite_rows, sort_rows};
@@ -86,16 +86,26 @@ impl Source {
     }
 
     /// A session's start: every watermark begins at `from_ns`, counting goes on where it stood.
-    pub(super) fn begin(&mut self, from_ns: TimeNs, sequence: Option<Sequence>) {
+    pub(super) fn begin(&mut self, from_ns: TimeNs, start: Option<&SourceStart>) {
         self.activity = Activity::Active;
         self.watermark = from_ns;
         self.newest = i64::MIN;
         self.missing.clear();
         self.waiting.clear();
         self.unpassed.clear();
-        if let Some(Sequence { boot, last }) = sequence {
+        let Some(start) = start else { return };
+        self.paced = start.paced;
+        if start.idle {
+            self.activity = Activity::Idle;
+        }
+        if let Some(Sequence { boot, last }) = start.sequence {
             (self.boot, self.next) = (Some(boot), last + 1);
         }
+    }
+
+    /// What it would bring into a session that begins now.
+    pub(super) fn start(&self) -> SourceStart {
+        SourceStart { sequence: self.sequence(), paced: self.paced, idle: self.activity != Activity::Active, serial: None, clock: None }
     }
 
     /// How far the sensor has counted, and with it what may be acknowledged: all before `next` is stored or known as
@@ -107,7 +117,7 @@ impl Source {
     /// Takes a decoded message that was recorded at `log_time_ns`.
     pub(super) fn take(&mut self, message: SourceMessage, log_time_ns: TimeNs, side: &mut Side) {
         match message {
-            SourceMessage::Open { boot, paced } => {
+            SourceMessage::Open { boot, paced, .. } => {
                 self.paced = paced;
                 if self.boot != Some(boot) {
                     self.reboot(boot, 0);

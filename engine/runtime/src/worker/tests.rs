@@ -132,7 +132,7 @@ fn worker() -> Worker {
 /// A test encoding: JSON `{sequence, time, values}`, one value for all of an IMU's columns.
 fn decode(sensor: &Sensor, encoding: &str, payload: &[u8]) -> Result<SourceMessage, Rejection> {
     if encoding == "open" {
-        return Ok(SourceMessage::Open { boot: 1, paced: false });
+        return Ok(SourceMessage::Open { boot: 1, paced: false, serial: None });
     }
     if encoding != "test" {
         return Err(Rejection { reason: "encoding", detail: encoding.to_owned() });
@@ -155,13 +155,7 @@ fn payload(sensor: usize, encoding: &str, payload: Vec<u8>) -> Event {
 }
 
 fn start() -> Event {
-    Event::Decision(Decision::SessionStart {
-        session: "s".into(),
-        subject: None,
-        task: None,
-        from_ns: START,
-        sequences: Default::default(),
-    })
+    Event::Decision(Decision::SessionStart { session: "s".into(), subject: None, task: None, from_ns: START, sources: Default::default() })
 }
 
 fn stop() -> Event {

@@ -1,7 +1,7 @@
 //! How a publisher says that it starts, that it has ended, and how far it has come: JSON on the sensor's data key.
 //!
 //! ```json
-//! {"message": "open", "boot": 1700000000000000000, "paced": true}
+//! {"message": "open", "boot": 1700000000000000000, "paced": true, "serial": "00B4-17"}
 //! {"message": "end", "boot": 1700000000000000000, "last_sequence": 5999}
 //! {"message": "progress", "time_ns": 1700000000000000000}
 //! ```
@@ -15,14 +15,24 @@ use super::reject;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case", deny_unknown_fields)]
 enum Message {
-    Open { boot: i64, paced: bool },
-    End { boot: i64, last_sequence: i64 },
-    Progress { time_ns: TimeNs },
+    Open {
+        boot: i64,
+        paced: bool,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        serial: Option<String>,
+    },
+    End {
+        boot: i64,
+        last_sequence: i64,
+    },
+    Progress {
+        time_ns: TimeNs,
+    },
 }
 
-/// The payload that opens a publisher's start.
-pub fn open(boot: i64, paced: bool) -> Vec<u8> {
-    encode(&Message::Open { boot, paced })
+/// The payload that opens a publisher's start; `serial` is the device's serial number, where it knows one.
+pub fn open(boot: i64, paced: bool, serial: Option<&str>) -> Vec<u8> {
+    encode(&Message::Open { boot, paced, serial: serial.map(str::to_owned) })
 }
 
 /// The payload that ends a publisher's start; `last_sequence` is −1 when it sent no sample.
@@ -37,7 +47,7 @@ pub fn progress(time_ns: TimeNs) -> Vec<u8> {
 
 pub(super) fn decode(payload: &[u8]) -> Result<SourceMessage, Rejection> {
     match serde_json::from_slice(payload) {
-        Ok(Message::Open { boot, paced }) => Ok(SourceMessage::Open { boot, paced }),
+        Ok(Message::Open { boot, paced, serial }) => Ok(SourceMessage::Open { boot, paced, serial }),
         Ok(Message::End { last_sequence, .. }) if last_sequence < -1 => {
             Err(reject("schema", format!("last_sequence {last_sequence} is out of range")))
         }

@@ -165,7 +165,7 @@ fn bad_payloads_are_refused_by_name() {
     assert_eq!(reason(&sensor(Kind::Imu), PACKED, &packed::encode(&emg, 1, 0, &example(&emg, true)).expect("packed")), "schema");
     assert_eq!(reason(&emg, SOURCE, br#"{"message":"end","boot":1,"last_sequence":-2}"#), "schema");
     assert_eq!(reason(&emg, SOURCE, br#"{"message":"begin"}"#), "schema");
-    assert_eq!(decode(&emg, SOURCE, &source::open(3, true)), Ok(SourceMessage::Open { boot: 3, paced: true }));
+    assert_eq!(decode(&emg, SOURCE, &source::open(3, true, None)), Ok(SourceMessage::Open { boot: 3, paced: true, serial: None }));
     assert_eq!(decode(&emg, SOURCE, &source::end(3, -1)), Ok(SourceMessage::End { boot: 3, last_sequence: -1 }));
     assert_eq!(decode(&emg, SOURCE, &source::progress(5)), Ok(SourceMessage::Progress { time_ns: 5 }));
 }
