@@ -8,6 +8,8 @@ fn main() {
     let root = env::var("CARGO_MANIFEST_DIR").expect("cargo names the crate's folder");
     let source = Path::new(&root).join("src");
     println!("cargo::rerun-if-changed=src");
+    // The registry holds absolute paths: see .cargo/config.toml.
+    println!("cargo::rerun-if-env-changed=PROPRIO_ROOT");
     let (mut modules, mut entries) = (String::new(), String::new());
     for family in names(&source, "").into_iter().filter(|name| source.join(name).is_dir() && name != "kernels") {
         println!("cargo::rerun-if-changed=src/{family}");
