@@ -12,16 +12,35 @@ use proprio_runtime::lineage::Lineage;
 /// Version of this build: the crate's version and the commit it was built from.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("PROPRIO_COMMIT"));
 
+/// How a run's rows came about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// While the session ran, or in its recovery.
+    Live,
+    /// From the recording, afterwards.
+    Rebuild,
+}
+
+impl Origin {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Live => "live",
+            Self::Rebuild => "rebuild",
+        }
+    }
+}
+
 /// What decides this plan's rows beside the recording.
 pub fn of(plan: &Plan) -> Lineage {
     Lineage::of(plan, REGISTRY, BUILD, env!("PROPRIO_TARGET"))
 }
 
 /// The row of table `lineage` for a run that begins at `time_ns`.
-pub fn row(lineage: &Lineage, time_ns: TimeNs) -> RecordBatch {
+pub fn row(lineage: &Lineage, origin: Origin, time_ns: TimeNs) -> RecordBatch {
     let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
     let Lineage { pipeline, pipeline_text, rig_text, operators, build, target, .. } = lineage;
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
     columns.extend([pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
+    columns.push(text(origin.name()));
     rows::batch(&system::lineage(), columns)
 }

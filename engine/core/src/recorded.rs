@@ -110,8 +110,10 @@ pub enum Decision {
     EngineStart {
         /// UTC at which the arrival clock of this start was anchored.
         anchor_utc_ns: TimeNs,
-        /// The run that begins here.
+        /// The run that is in force.
         run_id: String,
+        /// Whether it takes an open session over from another run.
+        takes_over: bool,
     },
     /// Another plan takes over: what follows this message runs under it. Steps that did not change keep their state.
     Reload {

@@ -1,0 +1,53 @@
+//! Where do rows go? Real tables while an engine runs, tables in memory in the fault bench: both drop what they already hold.
+
+use proprio_core::TableChunk;
+use proprio_tables::{Store, TablesError};
+
+/// Tables that rows are appended to, with a transaction each (contract 8).
+pub trait Sink: Send + Sync {
+    /// Takes rows in; every row up to `position` has now been appended. Rows at or before their table's last transaction are
+    /// dropped.
+    ///
+    /// # Errors
+    /// When rows don't fit their table.
+    fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError>;
+    /// Takes rows that are outside the law of same bytes.
+    ///
+    /// # Errors
+    /// When rows don't fit their table.
+    fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError>;
+    /// Positions of the tables' last transactions, in order: recovery ends a chunk at each.
+    fn transactions(&self) -> Vec<i64>;
+    /// Newest position whose rows have all been appended.
+    fn position(&self) -> i64;
+    /// Bytes that wait for a commit.
+    fn hot_bytes(&self) -> usize;
+    /// Whether a commit round is due.
+    fn should_commit(&self) -> bool;
+}
+
+impl Sink for Store {
+    fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError> {
+        Self::append(self, chunks, position).map(drop)
+    }
+
+    fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError> {
+        Self::append_operational(self, chunk).map(drop)
+    }
+
+    fn transactions(&self) -> Vec<i64> {
+        Self::transactions(self)
+    }
+
+    fn position(&self) -> i64 {
+        self.tables_position()
+    }
+
+    fn hot_bytes(&self) -> usize {
+        Self::hot_bytes(self)
+    }
+
+    fn should_commit(&self) -> bool {
+        Self::should_commit(self)
+    }
+}
