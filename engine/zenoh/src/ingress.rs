@@ -1,7 +1,7 @@
 //! How what sensors send comes in: copied, stamped with its arrival and queued, from zenoh's callbacks.
 
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use proprio_core::time::TimeNs;
@@ -63,13 +63,16 @@ pub struct IngressCounts {
 /// The way in for a rig's sensors.
 pub struct Ingress {
     shared: Arc<Shared>,
-    _subscribers: Vec<Subscriber<()>>,
+    /// By key expression.
+    data: BTreeMap<String, Subscriber<()>>,
+    _presence: Vec<Subscriber<()>>,
 }
 
 struct Shared {
     queue: Queue,
     clock: ArrivalClock,
-    sensors: HashMap<String, usize>,
+    /// Sensors by key; held for reading while a message is queued, so that a change of the rig falls between two messages.
+    sensors: RwLock<HashMap<String, usize>>,
     strangers: Mutex<Strangers>,
 }
 
@@ -87,21 +90,50 @@ impl Ingress {
     /// When a sensor's key has wildcards or is no key expression, two sensors share one, or zenoh refuses.
     pub async fn open(session: &Session, rig: &Rig, clock: ArrivalClock, queue_bytes: usize) -> Result<Self, WireError> {
         let queue = Queue::new(rig.sensors.len(), queue_bytes);
-        let shared = Arc::new(Shared { queue, clock, sensors: keys(rig)?, strangers: Mutex::default() });
-        let mut subscribers = Vec::new();
+        let shared = Arc::new(Shared { queue, clock, sensors: RwLock::new(keys(rig)?), strangers: Mutex::default() });
+        let mut ingress = Self { shared, data: BTreeMap::new(), _presence: Vec::new() };
+        ingress.subscribe(session, rig).await?;
+        Ok(ingress)
+    }
+
+    /// Hears another rig's sensors from now on, without missing a message of those that stay. Returns what had come for the
+    /// rig before.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); then nothing has changed.
+    pub async fn switch(&mut self, session: &Session, rig: &Rig) -> Result<Vec<Arrival>, WireError> {
+        let keys = keys(rig)?;
+        let waiting = {
+            let mut sensors = self.shared.sensors.write().unwrap_or_else(PoisonError::into_inner);
+            let waiting = self.drain(usize::MAX);
+            self.shared.queue.resize(rig.sensors.len());
+            *sensors = keys;
+            waiting
+        };
+        self.subscribe(session, rig).await?;
+        Ok(waiting)
+    }
+
+    async fn subscribe(&mut self, session: &Session, rig: &Rig) -> Result<(), WireError> {
         // One subscription for all keys below the rig's name: it also sees the undeclared ones.
         let under_rig = format!("{}/", rig.name);
         let elsewhere = rig.sensors.iter().map(|sensor| &sensor.key).filter(|key| !key.starts_with(&under_rig));
-        for key in elsewhere.cloned().chain([format!("{}/**", rig.name)]) {
+        let wanted: Vec<String> = elsewhere.cloned().chain([format!("{}/**", rig.name)]).collect();
+        let mut presence = Vec::new();
+        for key in &wanted {
             let doing = || WireError::zenoh(format!("subscribing to {key}"));
-            let data = shared.clone();
-            let subscriber = session.declare_subscriber(&key).callback(move |sample| data.take_in(&sample)).await.map_err(doing())?;
-            subscribers.push(subscriber);
-            let presence = shared.clone();
-            let tokens = session.liveliness().declare_subscriber(&key).history(true);
-            subscribers.push(tokens.callback(move |sample| presence.see(&sample)).await.map_err(doing())?);
+            if !self.data.contains_key(key) {
+                let shared = self.shared.clone();
+                let subscriber = session.declare_subscriber(key).callback(move |sample| shared.take_in(&sample)).await.map_err(doing())?;
+                self.data.insert(key.clone(), subscriber);
+            }
+            let shared = self.shared.clone();
+            let tokens = session.liveliness().declare_subscriber(key).history(true);
+            presence.push(tokens.callback(move |sample| shared.see(&sample)).await.map_err(doing())?);
         }
-        Ok(Self { shared, _subscribers: subscribers })
+        self.data.retain(|key, _| wanted.contains(key));
+        self._presence = presence;
+        Ok(())
     }
 
     /// What has come, in order: waits up to `timeout` for the first, and takes up to about `max_bytes` (at least one).
@@ -132,7 +164,8 @@ impl Shared {
     /// In zenoh's callback: copies, because the payload's slices share large receive buffers.
     fn take_in(&self, sample: &Sample) {
         let arrival_ns = self.clock.now_ns();
-        let Some(&sensor) = self.sensors.get(sample.key_expr().as_str()) else { return self.meet_stranger(sample.key_expr().as_str()) };
+        let sensors = self.sensors.read().unwrap_or_else(PoisonError::into_inner);
+        let Some(&sensor) = sensors.get(sample.key_expr().as_str()) else { return self.meet_stranger(sample.key_expr().as_str()) };
         if sample.kind() == SampleKind::Delete {
             return;
         }
@@ -146,7 +179,8 @@ impl Shared {
     }
 
     fn see(&self, sample: &Sample) {
-        if let Some(&sensor) = self.sensors.get(sample.key_expr().as_str()) {
+        let sensors = self.sensors.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(&sensor) = sensors.get(sample.key_expr().as_str()) {
             self.queue.push_presence(sensor, sample.kind() == SampleKind::Put, self.clock.now_ns());
         }
     }

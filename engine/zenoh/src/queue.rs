@@ -100,6 +100,11 @@ impl Queue {
         taken
     }
 
+    /// Counts drops for another number of sensors from now on; what was dropped and not told is taken first.
+    pub fn resize(&self, sensors: usize) {
+        self.lock().dropped.resize(sensors, Dropped::default());
+    }
+
     pub fn counts(&self) -> Counts {
         let state = self.lock();
         Counts { waiting_bytes: state.bytes, waiting_messages: state.entries.len(), ..state.counts }

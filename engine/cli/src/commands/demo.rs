@@ -71,7 +71,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let endpoint = free_endpoint()?;
     let zenoh = SessionOptions { listen: vec![endpoint.clone()], ..SessionOptions::default() };
     println!("engine      pipelines/walking on rig {}, zenoh router on {endpoint}", rig.name);
-    let engine = Engine::start(loaded, Options { data: args.data.clone(), zenoh, metrics: None, queue_bytes: 64 << 20 }).await?;
+    let options = Options { pipeline, data: args.data.clone(), zenoh, metrics: None, queue_bytes: 64 << 20 };
+    let engine = Engine::start(loaded, options).await?;
 
     let simulation = Simulation::new(simulation_options(&args, &rig.name))?;
     println!(

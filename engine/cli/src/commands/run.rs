@@ -40,8 +40,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let name = loaded.plan.pipeline.clone();
     let rig = loaded.plan.rig.name.clone();
-    let options =
-        Options { data: args.data.clone(), zenoh: args.network.options(), metrics: args.metrics, queue_bytes: (args.queue as usize) << 20 };
+    let options = Options {
+        pipeline: args.pipeline.clone(),
+        data: args.data.clone(),
+        zenoh: args.network.options(),
+        metrics: args.metrics,
+        queue_bytes: (args.queue as usize) << 20,
+    };
     let engine = Engine::start(loaded, options).await?;
     tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());
     wait_for_end(&engine).await?;

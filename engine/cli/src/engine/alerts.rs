@@ -35,8 +35,8 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// The alerts in rows of the table `alerts`.
-    pub fn of_chunk<'a>(chunk: &'a TableChunk, rig: &'a str, run_id: &'a str) -> impl Iterator<Item = Self> + 'a {
+    /// The alerts in rows of the table `alerts`; `unrecorded` says that the recording fails while they go out.
+    pub fn of_chunk<'a>(chunk: &'a TableChunk, rig: &'a str, unrecorded: bool) -> impl Iterator<Item = Self> + 'a {
         let schema = chunk.rows.schema();
         let index = move |name: &str| schema.index_of(name).expect("alert rows have the columns of `alerts`");
         let [id, stream, state, severity, message] =
@@ -46,7 +46,7 @@ impl Alert {
             id: id.value(row).to_owned(),
             rig: rig.to_owned(),
             session: chunk.session.clone(),
-            run_id: run_id.to_owned(),
+            run_id: chunk.run_id.clone(),
             step: chunk.key.clone().unwrap_or_default(),
             stream: stream.value(row).to_owned(),
             state: state.value(row).to_owned(),
@@ -55,7 +55,7 @@ impl Alert {
             time_ns: *time_ns,
             since_ns: since.value(row),
             position: chunk.position,
-            unrecorded: false,
+            unrecorded,
         })
     }
 }

@@ -8,6 +8,7 @@ use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, TableChunk};
 use proprio_operators::REGISTRY;
 use proprio_runtime::lineage::Lineage;
+use proprio_runtime::worker::Reloaded;
 use proprio_runtime::{Plan, Worker};
 use proprio_zenoh::wire;
 
@@ -20,6 +21,7 @@ pub struct Fold {
     run_id: String,
     lineage: Lineage,
     origin: Origin,
+    reloaded: Reloaded,
     /// Whether recorded reloads are obeyed; one that runs another plan over an old recording keeps its own.
     pub obeys_reloads: bool,
 }
@@ -30,7 +32,7 @@ impl Fold {
         let lineage = lineage::of(&plan);
         let run_id = lineage.run_id();
         let worker = Worker::new(plan.clone(), wire::decode, run_id.clone());
-        Self { worker, plan, run_id, lineage, origin, obeys_reloads: true }
+        Self { worker, plan, run_id, lineage, origin, reloaded: Reloaded::default(), obeys_reloads: true }
     }
 
     /// A live fold as a snapshot left it.
@@ -41,7 +43,7 @@ impl Fold {
         let lineage = lineage::of(&plan);
         let run_id = lineage.run_id();
         let worker = Worker::restore(plan.clone(), wire::decode, run_id.clone(), state)?;
-        Ok(Self { worker, plan, run_id, lineage, origin: Origin::Live, obeys_reloads: true })
+        Ok(Self { worker, plan, run_id, lineage, origin: Origin::Live, reloaded: Reloaded::default(), obeys_reloads: true })
     }
 
     /// The worker.
@@ -57,6 +59,11 @@ impl Fold {
     /// The run in force.
     pub fn run_id(&self) -> &str {
         &self.run_id
+    }
+
+    /// What the last reload kept, and what began anew.
+    pub fn reloaded(&self) -> &Reloaded {
+        &self.reloaded
     }
 
     /// The open session's id; empty when none is open.
@@ -91,7 +98,7 @@ impl Fold {
                 let plan = Arc::new(loaded.with_context(|| format!("the reload at position {} makes no plan", message.position))?.plan);
                 self.lineage = lineage::of(&plan);
                 self.run_id = self.lineage.run_id();
-                self.worker.reload(plan.clone(), self.run_id.clone());
+                self.reloaded = self.worker.reload(plan.clone(), self.run_id.clone());
                 self.plan = plan;
                 self.name_run(message, chunks);
             }

@@ -1,9 +1,9 @@
 //! Which sources are silent, gone or back, judged by the arrival clock; the worker obeys what is decided here.
 
-use proprio_core::{Decision, Rig, SourceMessage, TimeNs};
+use std::collections::BTreeMap;
 
-/// Silence after which a paced source no longer holds the others.
-const IDLE_AFTER_NS: i64 = 1_000_000_000;
+use proprio_core::{Decision, Rig, Sensor, SourceMessage, SourceStart, TimeNs};
+
 /// Silence after which a paced source without a rate is recorded as alive.
 const HEARTBEAT_NS: i64 = 100_000_000;
 
@@ -13,23 +13,50 @@ pub struct Liveness {
     sources: Vec<Source>,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Source {
     rated: bool,
+    /// Silence after which a paced source no longer holds the others.
+    idle_after_ns: i64,
     /// Its publisher said it sends faster or slower than its rate, so that silence means nothing.
     unpaced: bool,
     opened: bool,
     ended: bool,
     idle: bool,
     present: bool,
+    /// It was at work before the engine came up, and nothing has been heard of it since.
+    unseen: bool,
     heard_ns: TimeNs,
 }
 
 impl Liveness {
     /// No source has been heard yet.
     pub fn new(rig: &Rig, now_ns: TimeNs) -> Self {
-        let source = |rated| Source { rated, unpaced: false, opened: false, ended: false, idle: false, present: false, heard_ns: now_ns };
-        Self { sources: rig.sensors.iter().map(|sensor| source(sensor.rate.is_some())).collect() }
+        Self { sources: rig.sensors.iter().map(|sensor| Source::new(sensor, now_ns)).collect() }
+    }
+
+    /// Sources go on where the recording left them.
+    pub fn resumed(rig: &Rig, starts: &BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Self {
+        let source = |sensor: &Sensor| match starts.get(&sensor.name) {
+            Some(start) if start.sequence.is_some() => Source {
+                unpaced: !start.paced,
+                opened: !start.idle,
+                idle: start.idle,
+                unseen: true,
+                ..Source::new(sensor, now_ns)
+            },
+            _ => Source::new(sensor, now_ns),
+        };
+        Self { sources: rig.sensors.iter().map(source).collect() }
+    }
+
+    /// The rig has changed: sensors that stay are known by their names.
+    pub fn follow(&mut self, was: &Rig, rig: &Rig, now_ns: TimeNs) {
+        let source = |sensor: &Sensor| {
+            let known = was.sensor(&sensor.name).map(|index| self.sources[index].clone());
+            known.map_or_else(|| Source::new(sensor, now_ns), |known| Source { idle_after_ns: sensor.idle_after_ns, ..known })
+        };
+        self.sources = rig.sensors.iter().map(source).collect();
     }
 
     /// A session begins: those that had ended are idle in it until they are heard again.
@@ -43,7 +70,7 @@ impl Liveness {
     /// A message came; `control` is what it says, where it is no sample. Returns the decision to record before it.
     pub fn heard(&mut self, sensor: usize, control: Option<&SourceMessage>, arrival_ns: TimeNs) -> Option<Decision> {
         let source = &mut self.sources[sensor];
-        source.heard_ns = arrival_ns;
+        (source.heard_ns, source.unseen) = (arrival_ns, false);
         match control {
             Some(SourceMessage::Open { paced, .. }) => (source.opened, source.unpaced) = (true, !paced),
             Some(SourceMessage::End { .. }) => (source.ended, source.opened) = (true, false),
@@ -55,7 +82,7 @@ impl Liveness {
     /// A liveliness token came or went. Returns the decision to record: a source whose publisher is gone is idle at once.
     pub fn presence(&mut self, sensor: usize, present: bool) -> Option<Decision> {
         let source = &mut self.sources[sensor];
-        source.present = present;
+        (source.present, source.unseen) = (present, source.unseen && !present);
         if present || source.ended || source.idle {
             return None;
         }
@@ -74,15 +101,15 @@ impl Liveness {
         let mut decisions = Vec::new();
         for (sensor, source) in self.sources.iter_mut().enumerate() {
             let silent_ns = now_ns - source.heard_ns;
-            if source.ended || source.idle || (source.opened && source.unpaced) {
+            if source.ended || source.idle || (source.opened && source.unpaced && !source.unseen) {
                 continue;
             }
-            if source.opened && !source.rated {
+            if source.opened && !source.rated && !source.unseen {
                 if silent_ns >= HEARTBEAT_NS {
                     source.heard_ns = now_ns;
                     decisions.push(Decision::Heartbeat { sensor });
                 }
-            } else if silent_ns >= IDLE_AFTER_NS {
+            } else if silent_ns >= source.idle_after_ns {
                 source.idle = true;
                 decisions.push(Decision::Idle { sensor });
             }
@@ -91,16 +118,37 @@ impl Liveness {
     }
 }
 
+impl Source {
+    fn new(sensor: &Sensor, now_ns: TimeNs) -> Self {
+        Self {
+            rated: sensor.rate.is_some(),
+            idle_after_ns: sensor.idle_after_ns,
+            unpaced: false,
+            opened: false,
+            ended: false,
+            idle: false,
+            present: false,
+            unseen: false,
+            heard_ns: now_ns,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proprio_core::Sequence;
     use proprio_core::rig::RigFile;
 
     const MS: i64 = 1_000_000;
 
-    fn liveness() -> Liveness {
+    fn rig() -> Rig {
         let file = serde_json::json!({ "rig": "r", "sensors": { "a": { "kind": "imu", "rate": "100 Hz" }, "b": { "kind": "notes" } } });
-        Liveness::new(&serde_json::from_value::<RigFile>(file).expect("a rig").resolve(), 0)
+        serde_json::from_value::<RigFile>(file).expect("a rig").resolve()
+    }
+
+    fn liveness() -> Liveness {
+        Liveness::new(&rig(), 0)
     }
 
     #[test]
@@ -120,6 +168,18 @@ mod tests {
         assert!(!liveness.decide(60_000 * MS).contains(&Decision::Idle { sensor: 0 }));
         liveness.presence(0, true);
         assert_eq!(liveness.presence(0, false), Some(Decision::Idle { sensor: 0 }));
+    }
+
+    #[test]
+    fn an_unpaced_source_that_died_with_the_engine_down_goes_idle() {
+        let start = SourceStart { sequence: Some(Sequence { boot: 1, last: 9 }), paced: false, idle: false, serial: None, clock: None };
+        let starts: BTreeMap<_, _> = [("a".to_owned(), start)].into();
+        let rig = &rig();
+        let mut gone = Liveness::resumed(rig, &starts, 0);
+        assert!(gone.decide(1001 * MS).contains(&Decision::Idle { sensor: 0 }));
+        let mut there = Liveness::resumed(rig, &starts, 0);
+        there.presence(0, true);
+        assert!(!there.decide(60_000 * MS).contains(&Decision::Idle { sensor: 0 }));
     }
 
     #[test]

@@ -2,10 +2,17 @@
 
 mod acks;
 mod alerts;
+mod audit;
 mod bursts;
+pub mod fold;
+pub mod live;
 mod liveness;
 mod metrics;
+pub mod recovery;
+pub mod replay;
 mod requests;
+mod room;
+pub mod sink;
 mod turn;
 
 use std::net::SocketAddr;
@@ -15,20 +22,21 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
-use proprio_recording::Recorder;
-use proprio_runtime::{Loaded, Worker};
+use proprio_recording::{Disk, Folder, Lane, Recorder, Snapshots};
+use proprio_runtime::Loaded;
 use proprio_tables::Store;
-use proprio_zenoh::{
-    AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer, wire,
-};
+use proprio_zenoh::{AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer};
 
 use crate::running::Running;
+use live::{Live, Parts, texts};
 use metrics::Metrics;
 use turn::Turn;
 
 /// What a running engine is started with.
 #[derive(Debug)]
 pub struct Options {
+    /// The pipeline file, to be read again on a reload.
+    pub pipeline: PathBuf,
     /// Data directory.
     pub data: PathBuf,
     /// Network.
@@ -42,6 +50,7 @@ pub struct Options {
 /// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
 pub struct Engine {
     stopping: Arc<AtomicBool>,
+    reloading: Arc<AtomicBool>,
     thread: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
     store: Arc<Store>,
     session: Session,
@@ -55,15 +64,11 @@ impl Engine {
     /// # Errors
     /// When the data directory is in use or can't be written, or an endpoint is taken.
     pub async fn start(loaded: Loaded, options: Options) -> anyhow::Result<Self> {
-        let Loaded { plan, .. } = loaded;
-        let plan = Arc::new(plan);
+        let plan = Arc::new(loaded.plan);
         let rig = plan.rig.clone();
-        let lineage = crate::lineage::of(&plan);
-        let run_id = lineage.run_id();
         let clock = ArrivalClock::start();
-        let texts = [("rig.yaml", &plan.rig_text), ("pipeline.yaml", &plan.pipeline_text)];
-        let texts = texts.map(|(name, text)| (name.to_owned(), text.clone())).into();
-        let recorder = Recorder::open(&options.data, &rig, &texts).context("the recording can't be opened")?;
+        let disk: Arc<dyn Disk> = Arc::new(Folder::open(&options.data)?);
+        let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
@@ -73,6 +78,8 @@ impl Engine {
             "the tables in {} hold rows up to position {held}, but the recording goes on at {next}: is its folder gone?",
             options.data.display()
         );
+        let snapshots = Arc::new(Snapshots::open(disk.clone(), &rig.name)?);
+        room::report(&*disk, &rig);
 
         let session = proprio_zenoh::open_router(&options.zenoh).await?;
         let metrics = Metrics::new(&rig.name)?;
@@ -82,6 +89,13 @@ impl Engine {
         }
         let alert_steps = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.as_str());
         let egress = Egress::open(&session, &rig.name, alert_steps).await?;
+        let parts = Parts { recorder, sink: store.clone(), snapshots: snapshots.clone(), disk };
+        let now_ns = clock.now_ns();
+        let opened = tokio::task::spawn_blocking(move || Live::open(plan, parts, now_ns)).await?;
+        let (live, recovered) = opened.context("the rig can't be brought up")?;
+        if recovered.session.is_some() {
+            tracing::info!("recovered: {recovered}");
+        }
         let acks = AckPublisher::open(&session, &rig).await?;
         let (control, calls) = ControlServer::open(&session, &rig.name).await?;
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
@@ -89,27 +103,30 @@ impl Engine {
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
         let running = Running::announce(&options.data, &rig.name, &endpoint)?;
 
-        let stopping = Arc::new(AtomicBool::new(false));
-        let lineage = crate::lineage::row(&lineage, clock.now_ns());
+        let (stopping, reloading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let turn = Turn {
-            rig_file: plan.rig.to_file(),
-            rig,
-            run_id: run_id.clone(),
+            live,
             clock,
             ingress,
-            recorder,
-            worker: Worker::new(plan, wire::decode, run_id),
             store: store.clone(),
+            snapshots,
             acks,
             egress,
+            session: session.clone(),
             calls,
             metrics,
-            lineage,
+            pipeline: options.pipeline,
             stopping: stopping.clone(),
+            reloading: reloading.clone(),
             runtime: tokio::runtime::Handle::current(),
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || turn.run()).context("no thread for the engine")?;
-        Ok(Self { stopping, thread: Some(thread), store, session, _servers: (control, sql), _running: running })
+        Ok(Self { stopping, reloading, thread: Some(thread), store, session, _servers: (control, sql), _running: running })
+    }
+
+    /// Asks the engine to read its pipeline's files again; what came of it is logged.
+    pub fn reload(&self) {
+        self.reloading.store(true, Ordering::Relaxed);
     }
 
     /// The tables.
@@ -117,7 +134,7 @@ impl Engine {
         &self.store
     }
 
-    /// Whether the engine has stopped by itself, which it does when the disk refuses.
+    /// Whether the engine has stopped by itself.
     pub fn has_stopped(&self) -> bool {
         self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished)
     }

@@ -1,24 +1,92 @@
-//! What a request over `<rig>/@control` decides.
+//! What a request over `<rig>/@control` decides, and what is answered.
 
-use proprio_core::control::{Reply, Request};
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use proprio_core::control::{Reply, Request, SensorStatus, Status};
 use proprio_core::{Decision, TimeNs};
+use proprio_operators::REGISTRY;
+use proprio_zenoh::{AckPublisher, Egress};
 
-use super::liveness::Liveness;
+use super::audit::Audit;
+use super::fold::rendered;
 use super::turn::Turn;
 
 /// A name or a text that a person gives is at most this long.
 const TEXT_MAX: usize = 4096;
 
 impl Turn {
-    /// The decisions to record, or the answer to a request that changes nothing.
-    pub(super) fn decisions(&self, request: &Request, liveness: &Liveness) -> Result<Vec<Decision>, Reply> {
+    /// Does what a request asks. An answer with a position is sent once that is durable.
+    ///
+    /// # Errors
+    /// When rows don't fit their tables.
+    pub(super) fn answer(&mut self, request: &Request) -> anyhow::Result<(Option<i64>, Reply)> {
         let now_ns = self.clock.now_ns();
+        let decisions = match request {
+            Request::Rig => return Ok((None, Reply::Rig(self.live.rig().to_file()))),
+            Request::Status => return Ok((None, Reply::Status(self.status()))),
+            _ if self.live.stands_still() => return Ok((None, self.refuse_while_still())),
+            Request::Reload => return self.reload(),
+            changing => match self.decisions(changing, now_ns) {
+                Ok(decisions) => decisions,
+                Err(reason) => return Ok((None, Reply::Refused { reason })),
+            },
+        };
+        let (position, alerts) = self.live.decide(decisions, now_ns)?;
+        self.send(&alerts);
+        let detail = serde_json::to_string(request).ok();
+        self.live.note(&Audit { kind: "request", what: Some(self.live.fold().session()), detail, ..Audit::default() }, now_ns)?;
+        Ok((Some(position), Reply::Done { session: self.live.fold().session().to_owned(), position }))
+    }
+
+    /// Reads the pipeline's files again and lets their plan take over; files with mistakes leave the old one running.
+    ///
+    /// # Errors
+    /// When rows don't fit their tables, or the network refuses the new keys.
+    pub(super) fn reload(&mut self) -> anyhow::Result<(Option<i64>, Reply)> {
+        let refused = |reason: String| Ok((None, Reply::Refused { reason }));
+        if self.live.stands_still() {
+            return Ok((None, self.refuse_while_still()));
+        }
+        let plan = match proprio_runtime::load(&self.pipeline, REGISTRY) {
+            Ok(loaded) => Arc::new(loaded.plan),
+            Err(findings) => return refused(rendered(&findings)),
+        };
+        if plan.rig.name != self.live.rig().name {
+            return refused(format!("the rig is called {} now; another rig needs another engine", plan.rig.name));
+        }
+        if let Err(error) = self.runtime.block_on(self.store.declare(&plan.tables)) {
+            return refused(format!("the tables can't take the new pipeline's rows: {error}"));
+        }
+        let (session, rig) = (self.session.clone(), plan.rig.clone());
+        let alert_steps: Vec<String> = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.clone()).collect();
+        let egress = self.runtime.block_on(Egress::open(&session, &rig.name, alert_steps.iter().map(String::as_str)));
+        let acks = self.runtime.block_on(AckPublisher::open(&session, &rig));
+        let (egress, acks) = (egress.context("the new alerts can't be declared")?, acks.context("the new sensors can't be acknowledged")?);
+        // What came under the old rig is judged under it.
+        let waiting = self.runtime.block_on(self.ingress.switch(&session, &rig)).context("the new sensors can't be heard")?;
+        let mut alerts = self.live.take(waiting)?;
+        let now_ns = self.clock.now_ns();
+        let (position, more) = self.live.reload(&plan, now_ns)?;
+        alerts.extend(more);
+        self.send(&alerts);
+        (self.egress, self.acks) = (egress, acks);
+        let reloaded = self.live.fold().reloaded();
+        let run_id = self.live.fold().run_id().to_owned();
+        tracing::info!(run_id, kept = reloaded.kept.len(), fresh = reloaded.fresh.join(", "), "reloaded at position {position}");
+        let detail = Some(format!("run {run_id} from position {position}; new or changed: {}", reloaded.fresh.join(", ")));
+        self.live.note(&Audit { kind: "reload", detail, ..Audit::default() }, now_ns)?;
+        Ok((Some(position), Reply::Reloaded { position, run_id, kept: reloaded.kept.clone(), fresh: reloaded.fresh.clone() }))
+    }
+
+    /// The decisions to record.
+    fn decisions(&self, request: &Request, now_ns: TimeNs) -> Result<Vec<Decision>, String> {
         Ok(match request.clone() {
             Request::SessionStart { subject, task, from_ns } => {
                 [subject.as_deref(), task.as_deref()].into_iter().flatten().try_for_each(words)?;
-                vec![self.session_start(subject, task, from_ns)]
+                vec![self.live.session_start(subject, task, from_ns, now_ns)]
             }
-            Request::SessionStop => vec![Decision::SessionStop, self.session_start(None, None, None)],
+            Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, now_ns)],
             Request::Trial { name } => {
                 words(&name)?;
                 vec![Decision::Trial { name }]
@@ -31,25 +99,44 @@ impl Turn {
                 [author.as_str(), &text].into_iter().try_for_each(words)?;
                 vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), author, text }]
             }
-            Request::Rig => return Err(Reply::Rig(self.rig_file.clone())),
-            Request::Status => return Err(Reply::Status(self.status(liveness))),
+            Request::Rig | Request::Status | Request::Reload => Vec::new(),
         })
     }
 
-    /// The start of a session that is unique in the rig: its name is the arrival time and the next position.
-    pub(super) fn session_start(&self, subject: Option<String>, task: Option<String>, from_ns: Option<TimeNs>) -> Decision {
-        let now_ns = self.clock.now_ns();
-        let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
-        let session = format!("{time}-{}", self.recorder.next_position());
-        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources: self.worker.source_starts() }
+    fn refuse_while_still(&self) -> Reply {
+        let trouble = self.live.recorder().trouble().map_or_else(|| "the tables can't be written".to_owned(), |trouble| trouble.to_string());
+        Reply::Refused { reason: format!("the engine stands still until the disk takes more: {trouble}") }
+    }
+
+    /// How the rig is.
+    fn status(&self) -> Status {
+        let (live, worker) = (&self.live, self.live.fold().worker());
+        let sensors =
+            live.rig().sensors.iter().zip(worker.sources()).enumerate().map(|(sensor, (file, (counts, watermark_ns)))| SensorStatus {
+                name: file.name.clone(),
+                present: live.liveness().present(sensor),
+                rows: counts.rows,
+                lost: counts.lost,
+                late: counts.late,
+                rejected: counts.rejected,
+                duplicates: counts.duplicates,
+                watermark_ns: Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX),
+            });
+        Status {
+            rig: live.rig().name.clone(),
+            session: live.fold().session().to_owned(),
+            position: worker.position(),
+            durable_position: live.recorder().durable_position(),
+            tables_position: self.store.tables_position(),
+            sensors: sensors.collect(),
+        }
     }
 }
 
-fn words(text: &str) -> Result<(), Reply> {
-    let reason = match text.len() {
-        0 => "an empty text says nothing".to_owned(),
-        length if length > TEXT_MAX => format!("a text of {length} bytes is longer than {TEXT_MAX}"),
-        _ => return Ok(()),
-    };
-    Err(Reply::Refused { reason })
+fn words(text: &str) -> Result<(), String> {
+    match text.len() {
+        0 => Err("an empty text says nothing".to_owned()),
+        length if length > TEXT_MAX => Err(format!("a text of {length} bytes is longer than {TEXT_MAX}")),
+        _ => Ok(()),
+    }
 }
