@@ -3,6 +3,7 @@
 
 pub mod clock;
 pub mod control;
+pub mod digest;
 pub mod finding;
 pub mod kind;
 pub mod operator;
@@ -17,6 +18,7 @@ pub mod time;
 
 pub use arrow_array::RecordBatch;
 pub use clock::{ClockEvent, ClockFit};
+pub use digest::Digests;
 pub use finding::{At, Findings, PlanFinding};
 pub use kind::Kind;
 pub use operator::{Operator, Output, Planned, Port, Step, StepState};
