@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
-use proprio_recording::Recorder;
+use proprio_recording::{Folder, Lane, Recorder};
 use proprio_runtime::{Loaded, Worker};
 use proprio_tables::Store;
 use proprio_zenoh::{
@@ -63,7 +63,8 @@ impl Engine {
         let clock = ArrivalClock::start();
         let texts = [("rig.yaml", &plan.rig_text), ("pipeline.yaml", &plan.pipeline_text)];
         let texts = texts.map(|(name, text)| (name.to_owned(), text.clone())).into();
-        let recorder = Recorder::open(&options.data, &rig, &texts).context("the recording can't be opened")?;
+        let recorder =
+            Recorder::open(Arc::new(Folder::new(&options.data)), &rig, &texts, Lane::Inline).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.

@@ -128,7 +128,8 @@ impl Turn {
     }
 
     fn record(&mut self, event: Event, arrival_ns: TimeNs) -> anyhow::Result<Recorded> {
-        self.recorder.append(event, arrival_ns).context("the recording can't be written")
+        anyhow::ensure!(!self.recorder.is_full(), "the recording can't be written");
+        Ok(self.recorder.append(event, arrival_ns))
     }
 
     fn take_arrivals(&mut self, messages: &mut Vec<Recorded>, progress: &mut Progress) -> anyhow::Result<()> {
@@ -225,7 +226,11 @@ impl Turn {
         if progress.synced.elapsed() < SYNC_EVERY {
             return Ok(());
         }
-        let durable = self.recorder.sync().context("the recording can't be made durable")?;
+        self.recorder.seal();
+        if let Some(trouble) = self.recorder.trouble() {
+            anyhow::bail!("the recording can't be made durable: {}", trouble.text);
+        }
+        let durable = self.recorder.durable_position();
         progress.synced = Instant::now();
         for (sensor, ack) in progress.pending.release(durable).into_iter().flatten().enumerate() {
             if let Some(ack) = ack {
