@@ -1,8 +1,8 @@
-//! What can go wrong with a recording.
+//! What can go wrong with a recording?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-/// Why a recording could not be written or read.
+/// Why a recording could not be written or read. Paths are relative to the data directory.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
     /// Another process writes this rig's recording.
@@ -11,7 +11,7 @@ pub enum RecordingError {
         /// The rig's folder.
         directory: PathBuf,
     },
-    /// The file system refused.
+    /// The disk refused.
     #[error("{}: {source}", path.display())]
     Io {
         /// File or folder.
@@ -19,29 +19,39 @@ pub enum RecordingError {
         /// What it answered.
         source: std::io::Error,
     },
-    /// The MCAP writer refused; a full disk comes out here.
-    #[error("{}: {source}", path.display())]
-    Mcap {
-        /// The segment.
-        path: PathBuf,
+    /// The system gave no thread.
+    #[error("no thread for the recording: {source}")]
+    Thread {
         /// What it answered.
-        source: mcap::McapError,
+        source: std::io::Error,
     },
-    /// An earlier write failed, so what follows would leave a hole.
-    #[error("{} failed before and takes no more messages", path.display())]
-    Failed {
+    /// The recorder ended before the disk took everything.
+    #[error("positions {} to {} were not written: {said}", durable_position + 1, next_position - 1)]
+    Unwritten {
+        /// The last durable position.
+        durable_position: i64,
+        /// The position after the last message.
+        next_position: i64,
+        /// What the disk said.
+        said: String,
+    },
+    /// A segment is not what it should be: another rig's, another format's.
+    #[error("{}: {detail}", path.display())]
+    Segment {
         /// The segment.
         path: PathBuf,
+        /// What is wrong.
+        detail: String,
     },
-    /// A message in the recording belongs to no sensor of the rig.
-    #[error("{}: position {position} is on `{topic}`, which is no key of the rig", path.display())]
-    UnknownTopic {
+    /// Messages that were written are damaged, and others follow: restore the file from a copy.
+    #[error("{}: the messages from position {position} on are damaged: {detail}; restore the file from a copy", path.display())]
+    Damaged {
         /// The segment.
         path: PathBuf,
-        /// The message's position.
+        /// The first position that cannot be read.
         position: i64,
-        /// Its topic.
-        topic: String,
+        /// What was found there.
+        detail: String,
     },
     /// A message is not what its place in the segment says.
     #[error("{}: position {position}: {detail}", path.display())]
@@ -53,8 +63,8 @@ pub enum RecordingError {
         /// What is wrong.
         detail: String,
     },
-    /// Messages are missing between two segments.
-    #[error("{}: begins at position {found}, but the segment before it ends before {expected}", path.display())]
+    /// Messages are missing between two segments, or before the first.
+    #[error("{}: begins at position {found}, but {expected} is due: is a segment missing?", path.display())]
     Gap {
         /// The later segment.
         path: PathBuf,
@@ -63,14 +73,16 @@ pub enum RecordingError {
         /// The position that came.
         found: i64,
     },
+    /// What is to be forgotten is being recorded.
+    #[error("session `{session}` is being recorded: stop it first")]
+    SessionOpen {
+        /// The session.
+        session: String,
+    },
 }
 
 impl RecordingError {
-    pub(crate) fn io(path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
         |source| Self::Io { path: path.to_owned(), source }
-    }
-
-    pub(crate) fn mcap(path: &std::path::Path) -> impl FnOnce(mcap::McapError) -> Self {
-        |source| Self::Mcap { path: path.to_owned(), source }
     }
 }

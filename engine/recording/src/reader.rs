@@ -1,120 +1,226 @@
-//! How a recording is read back, over all its segments, as the messages the worker saw.
+//! How is a recording read back, as the messages that the worker saw, for the rig that reads it?
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
-use std::vec;
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Arc;
 
+use proprio_core::time::TimeNs;
 use proprio_core::{Decision, Event, Recorded, Rig};
 
-use crate::RecordingError;
-use crate::recorder::decisions_topic;
-use crate::segment::{ENCODING, HEAD, RawMessage, Segment, SegmentReader, TEXTS, segments};
+use crate::format;
+use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, segments};
+use crate::{Disk, Head, RecordingError};
 
-/// What stands at the head of a segment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Head {
-    /// Position of the segment's first message.
-    pub first_position: i64,
-    /// The rig's name.
-    pub rig: String,
-    /// Full texts by name, such as `rig.yaml` and `pipeline.yaml`.
-    pub texts: BTreeMap<String, String>,
+/// What stands at a position.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Read {
+    /// A message, with the sensor's index in the rig that was given.
+    Message(Recorded),
+    /// A message of a sensor that the rig does not declare.
+    Undeclared {
+        /// Its position.
+        position: i64,
+        /// Its arrival.
+        log_time_ns: TimeNs,
+        /// The sensor's key.
+        key: String,
+    },
 }
 
-/// Every whole message of the recording in `<data>/recording/<rig>/`, in the order of positions.
+/// Reads a rig's recording from a position on, one segment after the other, whole messages only.
 ///
-/// A segment without a regular end gives its whole messages. After an error the iterator ends.
-///
-/// # Errors
-/// When the folder cannot be listed; a folder that is not there is an empty recording.
-pub fn read(data: &Path, rig: &Rig) -> Result<Recording, RecordingError> {
-    let directory = crate::recorder::directory(data, &rig.name);
-    let topics = rig.sensors.iter().enumerate().map(|(index, sensor)| (sensor.key.clone(), index)).collect();
-    Ok(Recording { segments: segments(&directory)?.into_iter(), current: None, topics, decisions: decisions_topic(&rig.name), next: None })
-}
-
-/// The heads of a recording's segments, in the order of positions.
-///
-/// # Errors
-/// When the folder or a segment cannot be read.
-pub fn head(data: &Path, rig: &str) -> Result<Vec<Head>, RecordingError> {
-    let read_one = |segment: Segment| {
-        let mut reader = SegmentReader::open(&segment.path)?;
-        reader.next()?;
-        let rig = reader.metadata.get(HEAD).and_then(|fields| fields.get("rig")).cloned().unwrap_or_default();
-        Ok(Head { first_position: segment.first, rig, texts: reader.metadata.remove(TEXTS).unwrap_or_default() })
-    };
-    segments(&crate::recorder::directory(data, rig))?.into_iter().map(read_one).collect()
-}
-
-/// The iterator of [`read`].
-pub struct Recording {
-    segments: vec::IntoIter<Segment>,
-    current: Option<(PathBuf, SegmentReader)>,
-    topics: HashMap<String, usize>,
+/// It sees the segments that were there when it was opened. It ends after the last of them, and after an error.
+pub struct Reader {
+    disk: Arc<dyn Disk>,
+    rig: String,
     decisions: String,
-    /// The position that is due; none before the first segment.
-    next: Option<i64>,
+    segments: VecDeque<Segment>,
+    current: Option<Current>,
+    /// How the segment before the current one was torn, when it was.
+    torn: Option<(PathBuf, String)>,
+    /// The position that is due.
+    due: i64,
+    from_position: i64,
 }
 
-impl Recording {
-    fn advance(&mut self) -> Result<Option<Recorded>, RecordingError> {
+struct Current {
+    path: PathBuf,
+    head: Head,
+    reader: SegmentReader,
+    /// Where each of the segment's sensors was last found in a rig.
+    known: Vec<Option<usize>>,
+}
+
+impl Reader {
+    /// Opens the recording of a rig at a position; at its end when the position is beyond it.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed, or the recording begins after the position.
+    pub fn open(disk: &Arc<dyn Disk>, rig: &str, from_position: i64) -> Result<Self, RecordingError> {
+        let mut segments: VecDeque<_> = segments(&**disk, rig)?.into();
+        while segments.get(1).is_some_and(|second| second.first <= from_position) {
+            segments.pop_front();
+        }
+        let due = segments.front().map_or(0, |segment| segment.first);
+        if let Some(Segment { path, .. }) = segments.front().filter(|_| due > from_position) {
+            return Err(RecordingError::Gap { path: path.clone(), expected: from_position, found: due });
+        }
+        Ok(Self {
+            disk: disk.clone(),
+            rig: rig.to_owned(),
+            decisions: format::decisions_topic(rig),
+            segments,
+            current: None,
+            torn: None,
+            due,
+            from_position,
+        })
+    }
+
+    /// The next message, with sensors by their index in `rig`, which need not be the rig that was recorded: they are matched
+    /// by key. None at the end.
+    ///
+    /// # Errors
+    /// When a segment cannot be read, is damaged, or is missing.
+    pub fn next(&mut self, rig: &Rig) -> Result<Option<Read>, RecordingError> {
+        let read = self.advance(rig);
+        if read.is_err() {
+            self.current = None;
+            self.segments.clear();
+        }
+        read
+    }
+
+    /// The head of the segment that the last message came from: its texts say what was running.
+    pub fn head(&self) -> Option<&Head> {
+        self.current.as_ref().map(|current| &current.head)
+    }
+
+    fn advance(&mut self, rig: &Rig) -> Result<Option<Read>, RecordingError> {
         loop {
-            let Some((path, reader)) = &mut self.current else {
-                let Some(segment) = self.segments.next() else { return Ok(None) };
-                let expected = self.next.unwrap_or(segment.first);
-                if expected != segment.first {
-                    return Err(RecordingError::Gap { path: segment.path, expected, found: segment.first });
-                }
-                self.next = Some(expected);
-                self.current = Some((segment.path.clone(), SegmentReader::open(&segment.path)?));
+            let Some(current) = &mut self.current else {
+                let Some(segment) = self.segments.pop_front() else { return Ok(None) };
+                self.begin(segment)?;
                 continue;
             };
-            let position = self.next.unwrap_or_default();
-            if let Some(message) = reader.next()? {
-                self.next = Some(position + 1);
-                return recorded(path, position, message, &self.topics, &self.decisions).map(Some);
+            let Some(message) = current.reader.next()? else {
+                self.end()?;
+                continue;
+            };
+            let position = self.due;
+            self.due += 1;
+            check_sequence(&current.path, position, message.header.sequence)?;
+            if position >= self.from_position {
+                return translate(&current.path, &current.head, &mut current.known, rig, position, message, &self.decisions).map(Some);
             }
-            self.current = None;
         }
+    }
+
+    fn begin(&mut self, segment: Segment) -> Result<(), RecordingError> {
+        if segment.first != self.due {
+            return Err(match self.torn.take() {
+                Some((path, detail)) => RecordingError::Damaged { path, position: self.due, detail },
+                None => RecordingError::Gap { path: segment.path, expected: self.due, found: segment.first },
+            });
+        }
+        let mut reader = SegmentReader::open(&*self.disk, &self.rig, &segment)?;
+        let Some(head) = reader.head.take() else { return self.end_of(&segment.path, &reader) };
+        if head.gone.is_some() {
+            let end = read_end(&*self.disk, &segment.path)?;
+            let end = end.ok_or_else(|| RecordingError::Segment { path: segment.path, detail: "the stub has no end".to_owned() })?;
+            self.due = end.last_position + 1;
+            return Ok(());
+        }
+        let known = vec![None; head.sensors.len()];
+        self.current = Some(Current { path: segment.path, head, reader, known });
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), RecordingError> {
+        let Current { path, reader, .. } = self.current.take().expect("what ends was begun");
+        self.end_of(&path, &reader)
+    }
+
+    /// A torn segment before the last one ended in a crash, and the next start went on after its whole messages: whether the
+    /// positions fit shows when that one begins.
+    fn end_of(&mut self, path: &std::path::Path, reader: &SegmentReader) -> Result<(), RecordingError> {
+        self.torn = None;
+        let Some(Ending::Torn { detail, .. }) = &reader.ending else { return Ok(()) };
+        if self.segments.is_empty() && !reader.is_tail(&*self.disk)? {
+            return Err(RecordingError::Damaged { path: path.to_owned(), position: self.due, detail: detail.clone() });
+        }
+        self.torn = Some((path.to_owned(), detail.clone()));
+        Ok(())
     }
 }
 
-impl Iterator for Recording {
-    type Item = Result<Recorded, RecordingError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let item = self.advance().transpose();
-        if !matches!(item, Some(Ok(_))) {
-            self.current = None;
-            self.segments = Vec::new().into_iter();
-        }
-        item
-    }
+/// The heads of a recording's segments, in the order of positions, without those of which only a torn head is left.
+///
+/// # Errors
+/// When the folder or a segment cannot be read, or a head is damaged.
+pub fn heads(disk: &dyn Disk, rig: &str) -> Result<Vec<Head>, RecordingError> {
+    let head = |segment: &Segment| SegmentReader::open(disk, rig, segment).map(|reader| reader.head).transpose();
+    segments(disk, rig)?.iter().filter_map(head).collect()
 }
 
-fn recorded(
-    path: &Path,
+fn check_sequence(path: &std::path::Path, position: i64, sequence: u32) -> Result<(), RecordingError> {
+    if sequence == position as u32 {
+        return Ok(());
+    }
+    Err(RecordingError::Corrupt { path: path.to_owned(), position, detail: format!("its sequence is {sequence}") })
+}
+
+/// A message with its sensor's index in the rig that reads.
+fn translate(
+    path: &std::path::Path,
+    head: &Head,
+    known: &mut [Option<usize>],
+    rig: &Rig,
     position: i64,
     message: RawMessage<'_>,
-    topics: &HashMap<String, usize>,
     decisions: &str,
-) -> Result<Recorded, RecordingError> {
+) -> Result<Read, RecordingError> {
     let corrupt = |detail: String| RecordingError::Corrupt { path: path.to_owned(), position, detail };
-    if message.header.sequence != position as u32 {
-        return Err(corrupt(format!("its sequence is {}", message.header.sequence)));
-    }
     let log_time_ns = i64::try_from(message.header.log_time).map_err(|_| corrupt("its log time is beyond the year 2262".to_owned()))?;
-    let event = if message.channel.topic == decisions {
-        let decision: Decision = serde_json::from_slice(&message.data).map_err(|error| corrupt(error.to_string()))?;
-        Event::Decision(decision)
+    let recorded = |event| Ok(Read::Message(Recorded { position, log_time_ns, event }));
+    let mut event = if message.channel.topic == decisions {
+        Event::Decision(serde_json::from_slice(&message.data).map_err(|error| corrupt(error.to_string()))?)
     } else {
         let topic = &message.channel.topic;
-        let Some(&sensor) = topics.get(topic) else {
-            return Err(RecordingError::UnknownTopic { path: path.to_owned(), position, topic: topic.clone() });
-        };
-        let encoding = message.channel.metadata.get(ENCODING).cloned().unwrap_or_default();
-        Event::Payload { sensor, encoding, payload: message.data }
+        let sensor = head.sensors.iter().position(|key| key == topic);
+        let sensor = sensor.ok_or_else(|| corrupt(format!("`{topic}` is no sensor of the segment's rig")))?;
+        Event::Payload { sensor, encoding: message.channel.encoding.clone(), payload: message.data }
     };
-    Ok(Recorded { position, log_time_ns, event })
+    let Some(sensor) = sensor_of(&mut event) else { return recorded(event) };
+    let Some(key) = head.sensors.get(*sensor) else { return Err(corrupt(format!("the segment's rig has no sensor {sensor}"))) };
+    let place = &mut known[*sensor];
+    if !place.and_then(|index| rig.sensors.get(index)).is_some_and(|found| found.key == *key) {
+        *place = rig.sensors.iter().position(|declared| declared.key == *key);
+    }
+    let Some(index) = *place else { return Ok(Read::Undeclared { position, log_time_ns, key: key.clone() }) };
+    *sensor = index;
+    recorded(event)
+}
+
+/// The index of the sensor that a message is about.
+fn sensor_of(event: &mut Event) -> Option<&mut usize> {
+    match event {
+        Event::Payload { sensor, .. }
+        | Event::Decision(
+            Decision::Idle { sensor }
+            | Decision::Back { sensor }
+            | Decision::Heartbeat { sensor }
+            | Decision::Overflow { sensor, .. }
+            | Decision::RoundTrip { sensor, .. },
+        ) => Some(sensor),
+        Event::Decision(
+            Decision::SessionStart { .. }
+            | Decision::SessionStop
+            | Decision::Trial { .. }
+            | Decision::Mark { .. }
+            | Decision::Note { .. }
+            | Decision::EngineStart { .. }
+            | Decision::Reload { .. },
+        ) => None,
+    }
 }

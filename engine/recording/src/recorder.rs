@@ -1,105 +1,100 @@
-//! How messages are stamped, written and made durable.
+//! How are messages stamped, and when does a segment begin and end?
 
-use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, TryLockError};
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
-use mcap::WriteOptions;
-use mcap::records::{MessageHeader, Metadata};
-use mcap::write::NoSeek;
+use mcap::records::MessageHeader;
 use proprio_core::time::TimeNs;
 use proprio_core::{Decision, Event, Recorded, Rig};
 
-use crate::RecordingError;
-use crate::segment::{self, ENCODING, FORMAT, HEAD, SegmentReader, TEXTS, segments};
+use crate::committer::{Block, Committer, GROUP_BYTES, Shared, Trouble};
+use crate::encoder::Encoder;
+use crate::format::{self, End, Head, SessionHead, Texts};
+use crate::lane::{Lane, Running};
+use crate::resume::{Resume, resume};
+use crate::{Disk, RecordingError, segment};
 
-/// Full texts that a segment carries, by name, such as `rig.yaml` and `pipeline.yaml`.
-pub type Texts = BTreeMap<String, String>;
-
-/// Encodings of one sensor that get a channel of their own; more only come from a sender that makes them up.
-const ENCODINGS_PER_SENSOR: usize = 16;
-/// What a payload in one encoding too many is recorded as; decoding refuses both alike.
-const OTHER_ENCODING: &str = "application/octet-stream";
-/// Size at which a chunk is closed between two syncs.
-const CHUNK_BYTES: u64 = 1 << 20;
-/// Payload bytes after which a sync begins the next segment.
-const SEGMENT_BYTES: u64 = 512 << 20;
-/// Syncs after which the next segment begins: the writer remembers each chunk until the segment ends.
-const SEGMENT_SYNCS: u64 = 100_000;
-
-/// The folder of a rig's recording.
-pub(crate) fn directory(data: &Path, rig: &str) -> PathBuf {
-    data.join("recording").join(rig)
-}
-
-/// The topic of a rig's decisions.
-pub(crate) fn decisions_topic(rig: &str) -> String {
-    format!("{rig}/@decisions")
-}
+/// Log time after which the next message begins a new segment.
+const SEGMENT_NS: TimeNs = 300_000_000_000;
+/// Length after which the next message begins a new segment.
+const SEGMENT_BYTES: u64 = 256 << 20;
+/// The unwritten tail at which whoever appends must stand still (contract 8).
+const TAIL_BYTES: usize = 64 << 20;
+/// What a message takes beside its payload: MCAP's record and message headers.
+const MESSAGE_BYTES: usize = 31;
 
 /// The one writer of a rig's recording. It alone gives out positions.
+///
+/// Appending goes into memory and never fails; a lane makes it durable. While the disk refuses, everything after
+/// [`durable_position`](Self::durable_position) is kept and written first when it heals.
 pub struct Recorder {
-    directory: PathBuf,
     rig: Rig,
     texts: Texts,
-    open: OpenSegment,
+    /// The segment being encoded; none until a message begins it.
+    segment: Option<Encoder>,
+    /// The session that the next message belongs to, unless it begins one.
+    session: Option<SessionHead>,
     next_position: i64,
     last_log_time_ns: TimeNs,
-    durable_position: i64,
-    failed: bool,
+    /// Blocks finished since the last seal.
+    finished: Vec<Block>,
+    finished_bytes: usize,
+    /// About how many bytes the unfinished chunk holds.
+    chunk_bytes: usize,
+    lane: Option<Running>,
+    shared: Arc<Shared>,
     /// [`SEGMENT_BYTES`]; less in tests.
     pub(crate) segment_bytes: u64,
-    /// Held until the recorder is dropped.
-    _lock: File,
 }
 
 impl Recorder {
-    /// Opens the recording of `rig` under the data directory for writing: takes the writer's lock, continues after the
-    /// last whole message of the last segment, and begins a new segment whose head holds `texts`.
+    /// Opens the recording of `rig` for writing: takes the writer's lock, cuts a torn tail after the last whole message and
+    /// ends that segment regularly, and continues after it. The first message begins a segment whose head holds `texts`.
+    ///
+    /// A disk that takes no write does not fail this: it is [`trouble`](Self::trouble).
     ///
     /// # Errors
-    /// When another process writes it, or the folder, the last segment or the new one fails.
-    pub fn open(data: &Path, rig: &Rig, texts: &Texts) -> Result<Self, RecordingError> {
-        let directory = directory(data, &rig.name);
-        fs::create_dir_all(&directory).map_err(RecordingError::io(&directory))?;
-        let lock = take_lock(&directory)?;
-        let (next_position, last_log_time_ns) = last_message(&directory)?.map_or((0, 0), |(position, time)| (position + 1, time));
-        let open = OpenSegment::begin(&directory, rig, texts, next_position)?;
+    /// When another process writes it, the folder or the last segment cannot be read, or synced messages are damaged.
+    pub fn open(disk: Arc<dyn Disk>, rig: &Rig, texts: &Texts, lane: Lane) -> Result<Self, RecordingError> {
+        let path = format::lock_path(&rig.name);
+        let lock = disk.lock(&path).map_err(RecordingError::io(&path))?;
+        let lock = lock.ok_or_else(|| RecordingError::Locked { directory: format::directory(&rig.name) })?;
+        let Resume { next_position, last_log_time_ns, session, last } = resume(&*disk, &rig.name)?;
+        let shared = Arc::new(Shared::default());
+        shared.durable_position.store(-1, Ordering::Release);
+        let mut committer = Committer::new(disk, shared.clone(), lock);
+        if let Some(last) = last {
+            // What a crashed process wrote may still be in memory alone; what comes after it must not outlive it.
+            shared.durable_position.store(last.first_position - 1, Ordering::Release);
+            shared.waiting_bytes.fetch_add(last.end.len(), Ordering::AcqRel);
+            committer.resume(last.path.clone(), last.whole_bytes);
+            committer.push(Block { path: last.path, bytes: last.end, last_position: next_position - 1 });
+        }
         Ok(Self {
-            directory,
             rig: rig.clone(),
             texts: texts.clone(),
-            open,
+            segment: None,
+            session,
             next_position,
             last_log_time_ns,
-            durable_position: next_position - 1,
-            failed: false,
+            finished: Vec::new(),
+            finished_bytes: 0,
+            chunk_bytes: 0,
+            lane: Some(Running::start(committer, lane)?),
+            shared,
             segment_bytes: SEGMENT_BYTES,
-            _lock: lock,
         })
     }
 
     /// Stamps an event with its position and its log time: `arrival_ns`, or the next nanosecond after the last message's.
-    ///
-    /// # Errors
-    /// When the file does not take it. The recorder then takes nothing more, so that no position is skipped, and
-    /// [`sync`](Self::sync) acknowledges nothing more either.
-    pub fn append(&mut self, event: Event, arrival_ns: TimeNs) -> Result<Recorded, RecordingError> {
+    /// Goes into memory alone. Whoever appends stands still while the recorder [`is_full`](Self::is_full).
+    pub fn append(&mut self, event: Event, arrival_ns: TimeNs) -> Recorded {
         self.append_timed(event, arrival_ns, None)
     }
 
     /// As [`append`](Self::append), with the sensor's own time, which the file shows as the message's publish time.
-    ///
-    /// # Errors
-    /// As [`append`](Self::append).
-    pub fn append_timed(
-        &mut self,
-        mut event: Event,
-        arrival_ns: TimeNs,
-        sensor_time_ns: Option<TimeNs>,
-    ) -> Result<Recorded, RecordingError> {
-        self.check()?;
+    pub fn append_timed(&mut self, mut event: Event, arrival_ns: TimeNs, sensor_time_ns: Option<TimeNs>) -> Recorded {
         let position = self.next_position;
         let log_time_ns = arrival_ns.max(self.last_log_time_ns.saturating_add(1));
         // MCAP counts in unsigned nanoseconds; nothing of ours happened before 1970.
@@ -110,36 +105,51 @@ impl Recorder {
             log_time: unsigned(log_time_ns),
             publish_time: unsigned(sensor_time_ns.unwrap_or(log_time_ns)),
         };
-        let written = self.open.write(&mut event, stamp);
-        self.guard(written)?;
+        let begins = SessionHead::of(&event, position);
+        if begins.is_some() || self.segment.as_ref().is_some_and(|segment| self.is_long(segment, log_time_ns)) {
+            self.end_segment();
+        }
+        if begins.is_some() {
+            self.session = begins;
+        }
+        let mut segment = self.segment.take().unwrap_or_else(|| self.new_segment(position, log_time_ns));
+        segment.write(&mut event, stamp);
+        self.chunk_bytes += MESSAGE_BYTES + payload_bytes(&event);
         self.next_position += 1;
         self.last_log_time_ns = log_time_ns;
-        Ok(Recorded { position, log_time_ns, event })
+        self.segment = Some(segment);
+        if self.chunk_bytes >= GROUP_BYTES {
+            self.finish_chunk();
+        }
+        if matches!(event, Event::Decision(Decision::SessionStop)) {
+            // So that a session's last segment ends with its stop, and nothing of the next is in it.
+            self.session = None;
+            self.end_segment();
+        }
+        Recorded { position, log_time_ns, event }
     }
 
-    /// Makes everything appended so far durable, and returns the last durable position; −1 when there is none.
-    /// A segment that has grown long enough ends here.
-    ///
-    /// # Errors
-    /// When the disk refuses. Nothing after the last successful sync may be acknowledged.
-    pub fn sync(&mut self) -> Result<i64, RecordingError> {
-        self.check()?;
-        if self.durable_position + 1 < self.next_position {
-            let synced = self.open.sync();
-            self.guard(synced)?;
-            self.durable_position = self.next_position - 1;
-            if self.open.bytes > self.segment_bytes || self.open.syncs > SEGMENT_SYNCS {
-                let next =
-                    self.end_segment().and_then(|()| OpenSegment::begin(&self.directory, &self.rig, &self.texts, self.next_position));
-                self.open = self.guard(next)?;
-            }
-        }
-        Ok(self.durable_position)
+    /// Finishes the chunk of what was appended, and hands it to the lane. With [`Lane::Inline`] it is durable afterwards,
+    /// unless there is [`trouble`](Self::trouble); what waits is tried again then even if nothing was appended.
+    pub fn seal(&mut self) {
+        self.finish_chunk();
+        self.shared.waiting_bytes.fetch_add(self.finished_bytes, Ordering::AcqRel);
+        self.finished_bytes = 0;
+        self.lane.as_mut().expect("the lane ends with the recorder").commit(self.finished.drain(..));
+    }
+
+    /// The next message opens a new segment, whose head holds these texts and this rig's sensors; at a reload. A session's
+    /// start begins one by itself.
+    pub fn begin_segment(&mut self, rig: &Rig, texts: &Texts) {
+        assert_eq!(rig.name, self.rig.name, "a recording is one rig's");
+        self.end_segment();
+        self.rig = rig.clone();
+        self.texts = texts.clone();
     }
 
     /// The last durable position; −1 when there is none.
     pub fn durable_position(&self) -> i64 {
-        self.durable_position
+        self.shared.durable_position.load(Ordering::Acquire)
     }
 
     /// The position that the next message gets.
@@ -147,180 +157,109 @@ impl Recorder {
         self.next_position
     }
 
-    /// The segment being written.
-    pub fn path(&self) -> &Path {
-        &self.open.path
+    /// The session that is open, after what was appended, and after a restart the one that was; none after a stop.
+    pub fn session(&self) -> Option<&SessionHead> {
+        self.session.as_ref()
     }
 
-    /// Syncs, ends the segment regularly and returns the last durable position. Dropping a recorder instead leaves a
-    /// segment that reads as well.
+    /// What the disk said when it last refused; none when it takes what comes.
+    pub fn trouble(&self) -> Option<Trouble> {
+        self.shared.trouble()
+    }
+
+    /// Bytes appended and not yet durable.
+    pub fn tail_bytes(&self) -> usize {
+        self.shared.waiting_bytes.load(Ordering::Acquire) + self.finished_bytes + self.chunk_bytes
+    }
+
+    /// Whether the tail has grown to 64 MiB: nothing more may be appended until the disk takes it.
+    pub fn is_full(&self) -> bool {
+        self.tail_bytes() >= TAIL_BYTES
+    }
+
+    /// Ends the segment regularly, waits for the disk, at most 10 s, and returns the last durable position. Dropping a
+    /// recorder instead leaves what was not sealed unwritten, and a segment that reads as well.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// When the disk did not take all of it.
     pub fn close(mut self) -> Result<i64, RecordingError> {
-        let durable = self.sync()?;
-        self.end_segment()?;
-        Ok(durable)
-    }
-
-    fn end_segment(&mut self) -> Result<(), RecordingError> {
-        let OpenSegment { path, writer, file, .. } = &mut self.open;
-        writer.finish().map_err(RecordingError::mcap(path))?;
-        file.sync_all().map_err(RecordingError::io(path))
-    }
-
-    fn check(&self) -> Result<(), RecordingError> {
-        if self.failed { Err(RecordingError::Failed { path: self.open.path.clone() }) } else { Ok(()) }
-    }
-
-    /// After a failed write or fsync nothing later may count: the kernel may have dropped the dirty pages, so that a later
-    /// success would prove nothing.
-    fn guard<T>(&mut self, outcome: Result<T, RecordingError>) -> Result<T, RecordingError> {
-        self.failed |= outcome.is_err();
-        outcome
-    }
-}
-
-/// The segment that is being written.
-struct OpenSegment {
-    path: PathBuf,
-    writer: mcap::Writer<NoSeek<BufWriter<File>>>,
-    /// The same open file as the writer's, for syncing it.
-    file: File,
-    channels: Channels,
-    bytes: u64,
-    syncs: u64,
-}
-
-impl OpenSegment {
-    /// Creates the segment whose first message will have position `first`, durable with its head and its name.
-    fn begin(directory: &Path, rig: &Rig, texts: &Texts, first: i64) -> Result<Self, RecordingError> {
-        // A segment of that name can only be one without a whole message, so nothing is lost by writing over it.
-        let path = segment::path(directory, first);
-        let file = File::create(&path).map_err(RecordingError::io(&path))?;
-        let handle = file.try_clone().map_err(RecordingError::io(&path))?;
-        let mut writer = options().create(NoSeek::new(BufWriter::new(file))).map_err(RecordingError::mcap(&path))?;
-        for metadata in heads(&rig.name, first, texts) {
-            writer.write_metadata(&metadata).map_err(RecordingError::mcap(&path))?;
+        self.end_segment();
+        self.seal();
+        self.end_lane();
+        let durable_position = self.durable_position();
+        if durable_position + 1 == self.next_position && self.tail_bytes() == 0 {
+            return Ok(durable_position);
         }
-        let channels = Channels::new(rig, &mut writer).map_err(RecordingError::mcap(&path))?;
-        let mut segment = Self { path, writer, file: handle, channels, bytes: 0, syncs: 0 };
-        segment.sync()?;
-        File::open(directory).and_then(|opened| opened.sync_all()).map_err(RecordingError::io(directory))?;
-        Ok(segment)
+        let said = self.trouble().map_or_else(|| "the disk does not answer".to_owned(), |trouble| trouble.text);
+        Err(RecordingError::Unwritten { durable_position, next_position: self.next_position, said })
     }
 
-    fn write(&mut self, event: &mut Event, stamp: MessageHeader) -> Result<(), RecordingError> {
-        let written = match event {
-            Event::Payload { sensor, encoding, payload } => {
-                self.bytes += payload.len() as u64;
-                let channel = self.channels.of_payload(*sensor, encoding, &mut self.writer);
-                channel.and_then(|channel_id| self.writer.write_to_known_channel(&MessageHeader { channel_id, ..stamp }, payload))
-            }
-            Event::Decision(decision) => {
-                let header = MessageHeader { channel_id: self.channels.decisions, ..stamp };
-                self.writer.write_to_known_channel(&header, &decision_json(decision))
-            }
+    fn is_long(&self, segment: &Encoder, log_time_ns: TimeNs) -> bool {
+        log_time_ns - segment.first_log_time_ns >= SEGMENT_NS || segment.bytes + self.chunk_bytes as u64 >= self.segment_bytes
+    }
+
+    fn new_segment(&self, first_position: i64, first_log_time_ns: TimeNs) -> Encoder {
+        let head = Head {
+            first_position,
+            first_log_time_ns,
+            rig: self.rig.name.clone(),
+            sensors: self.rig.sensors.iter().map(|sensor| sensor.key.clone()).collect(),
+            session: self.session.clone(),
+            texts: self.texts.clone(),
+            gone: None,
         };
-        written.map_err(RecordingError::mcap(&self.path))
+        Encoder::begin(segment::path(&self.rig.name, first_position), &self.rig, &head)
     }
 
-    fn sync(&mut self) -> Result<(), RecordingError> {
-        self.writer.flush().map_err(RecordingError::mcap(&self.path))?;
-        self.file.sync_data().map_err(RecordingError::io(&self.path))?;
-        self.syncs += 1;
-        Ok(())
-    }
-}
-
-/// Which MCAP channel a message goes to: one per sensor and encoding, and one for the decisions.
-struct Channels {
-    topics: Vec<String>,
-    payloads: Vec<HashMap<String, u16>>,
-    decisions: u16,
-}
-
-impl Channels {
-    fn new<W: std::io::Write + std::io::Seek>(rig: &Rig, writer: &mut mcap::Writer<W>) -> mcap::McapResult<Self> {
-        Ok(Self {
-            topics: rig.sensors.iter().map(|sensor| sensor.key.clone()).collect(),
-            payloads: vec![HashMap::new(); rig.sensors.len()],
-            decisions: writer.add_channel(0, &decisions_topic(&rig.name), "json", &BTreeMap::new())?,
-        })
-    }
-
-    /// The channel of a payload; an encoding too many is replaced, in `encoding` too, so that live and replay agree.
-    fn of_payload<W: std::io::Write + std::io::Seek>(
-        &mut self,
-        sensor: usize,
-        encoding: &mut String,
-        writer: &mut mcap::Writer<W>,
-    ) -> mcap::McapResult<u16> {
-        let known = &mut self.payloads[sensor];
-        if let Some(channel) = known.get(encoding.as_str()) {
-            return Ok(*channel);
+    fn finish_chunk(&mut self) {
+        if self.chunk_bytes == 0 {
+            return;
         }
-        if known.len() >= ENCODINGS_PER_SENSOR {
-            OTHER_ENCODING.clone_into(encoding);
-        }
-        let metadata = BTreeMap::from([(ENCODING.to_owned(), encoding.clone())]);
-        let shown = if encoding.ends_with("json") { "json" } else { encoding.as_str() };
-        let channel = writer.add_channel(0, &self.topics[sensor], shown, &metadata)?;
-        known.insert(encoding.clone(), channel);
-        Ok(channel)
+        let segment = self.segment.as_mut().expect("a chunk is part of a segment");
+        let (path, bytes) = (segment.path.clone(), segment.take());
+        self.chunk_bytes = 0;
+        self.finish(path, bytes);
     }
-}
 
-/// No compression: samples are mostly noise in their low bits, and the segment must keep up with a whole lab. No summary
-/// either: its indexes grow in memory with every sync, and readers fall back to reading the file in order, as we do.
-fn options() -> WriteOptions {
-    WriteOptions::new()
-        .compression(None)
-        .profile("proprio")
-        .library(concat!("proprio-recording ", env!("CARGO_PKG_VERSION")))
-        .chunk_size(Some(CHUNK_BYTES))
-        .disable_seeking(true)
-        .emit_summary_records(false)
-        .emit_summary_offsets(false)
-        .emit_message_indexes(false)
-        .calculate_data_section_crc(false)
-}
-
-fn heads(rig: &str, first: i64, texts: &Texts) -> [Metadata; 2] {
-    let fields = [("format", FORMAT.to_owned()), ("rig", rig.to_owned()), ("first_position", first.to_string())];
-    let head = fields.map(|(key, value)| (key.to_owned(), value)).into();
-    [Metadata { name: HEAD.to_owned(), metadata: head }, Metadata { name: TEXTS.to_owned(), metadata: texts.clone() }]
-}
-
-fn decision_json(decision: &Decision) -> Vec<u8> {
-    serde_json::to_vec(decision).expect("a decision has only text keys and finite numbers, which JSON always takes")
-}
-
-fn take_lock(directory: &Path) -> Result<File, RecordingError> {
-    let path = directory.join("writer.lock");
-    let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(RecordingError::io(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RecordingError::Locked { directory: directory.to_owned() }),
-        Err(TryLockError::Error(source)) => Err(RecordingError::Io { path, source }),
+    fn end_segment(&mut self) {
+        self.finish_chunk();
+        let Some(segment) = self.segment.take() else { return };
+        let end =
+            End { last_position: self.next_position - 1, last_log_time_ns: self.last_log_time_ns, session_open: self.session.is_some() };
+        self.finish(segment.path.clone(), segment.end(&end));
     }
-}
 
-/// Position and log time of the last whole message, over all segments.
-fn last_message(directory: &Path) -> Result<Option<(i64, TimeNs)>, RecordingError> {
-    for segment in segments(directory)?.into_iter().rev() {
-        let mut reader = SegmentReader::open(&segment.path)?;
-        let mut last = None;
-        let mut position = segment.first;
-        while let Some(message) = reader.next()? {
-            last = Some((position, i64::try_from(message.header.log_time).unwrap_or(i64::MAX)));
-            position += 1;
-        }
-        if last.is_some() {
-            // What a crashed process wrote may still be in memory alone; what comes after it must not outlive it.
-            File::open(&segment.path).and_then(|file| file.sync_all()).map_err(RecordingError::io(&segment.path))?;
-            return Ok(last);
+    fn finish(&mut self, path: PathBuf, bytes: Vec<u8>) {
+        self.finished_bytes += bytes.len();
+        self.finished.push(Block { path, bytes, last_position: self.next_position - 1 });
+    }
+
+    fn end_lane(&mut self) {
+        if let Some(lane) = self.lane.take() {
+            lane.end();
         }
     }
-    Ok(None)
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.end_lane();
+    }
+}
+
+impl SessionHead {
+    /// The session that a message begins.
+    pub(crate) fn of(event: &Event, position: i64) -> Option<Self> {
+        let Event::Decision(Decision::SessionStart { session, subject, task, from_ns, .. }) = event else { return None };
+        Some(Self { id: session.clone(), subject: subject.clone(), task: task.clone(), from_ns: *from_ns, start_position: position })
+    }
+}
+
+fn payload_bytes(event: &Event) -> usize {
+    match event {
+        Event::Payload { payload, .. } => payload.len(),
+        // Most are short; a reload's texts are not.
+        Event::Decision(Decision::Reload { texts, .. }) => texts.values().map(String::len).sum(),
+        Event::Decision(_) => 0,
+    }
 }

@@ -1,25 +1,16 @@
-//! What a segment file is called, and how its raw messages are read, whole ones only.
+//! Which segments are there, and how are one's whole messages read?
 
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File};
-use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::{io, vec};
 
-use mcap::records::{Channel, MessageHeader, Metadata, Record, op};
+use mcap::records::{MessageHeader, Metadata, Record, op};
 use mcap::sans_io::{LinearReadEvent, LinearReader, LinearReaderOptions};
 
-use crate::RecordingError;
-
-/// Name of the metadata record at a segment's head: format, rig and first position.
-pub(crate) const HEAD: &str = "proprio.segment";
-/// Name of the metadata record with the full texts.
-pub(crate) const TEXTS: &str = "proprio.texts";
-/// Key of the channel metadata that holds the zenoh encoding.
-pub(crate) const ENCODING: &str = "encoding";
-/// The format of a segment.
-pub(crate) const FORMAT: &str = "1";
-/// No record of ours is longer; what claims to be is a torn tail, and must not be allocated.
-const LONGEST_RECORD: usize = 256 << 20;
+use crate::committer::UNSYNCED_BYTES;
+use crate::format::{self, ENCODING, End, HEAD, Head, TEXTS};
+use crate::records::{Framed, Records};
+use crate::{Disk, RecordingError};
 
 /// A segment file.
 #[derive(Clone, Debug)]
@@ -28,28 +19,29 @@ pub(crate) struct Segment {
     pub path: PathBuf,
 }
 
-/// The segments of a rig's folder, in the order of their positions; none when the folder is not there.
-pub(crate) fn segments(directory: &Path) -> Result<Vec<Segment>, RecordingError> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(RecordingError::Io { path: directory.to_owned(), source }),
-    };
-    let mut found = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(RecordingError::io(directory))?.path();
-        let first = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<i64>().ok());
-        if let (Some(first), Some("mcap")) = (first, path.extension().and_then(|extension| extension.to_str())) {
-            found.push(Segment { first, path });
-        }
-    }
+/// The segments of a rig, in the order of their positions; none when the folder is not there.
+pub(crate) fn segments(disk: &dyn Disk, rig: &str) -> Result<Vec<Segment>, RecordingError> {
+    let directory = format::directory(rig);
+    let names = disk.list(&directory).map_err(RecordingError::io(&directory))?;
+    let first = |name: &String| name.strip_suffix(".mcap")?.parse().ok();
+    let mut found: Vec<_> = names.iter().filter_map(first).map(|first| Segment { first, path: path(rig, first) }).collect();
     found.sort_by_key(|segment| segment.first);
     Ok(found)
 }
 
 /// Where the segment that begins at `first` lies. Twenty digits, so that a listing sorts by position.
-pub(crate) fn path(directory: &Path, first: i64) -> PathBuf {
-    directory.join(format!("{first:020}.mcap"))
+pub(crate) fn path(rig: &str, first: i64) -> PathBuf {
+    format::directory(rig).join(format!("{first:020}.mcap"))
+}
+
+/// What stands at the end of a segment; none when it has no regular one. Reads only that.
+pub(crate) fn read_end(disk: &dyn Disk, path: &Path) -> Result<Option<End>, RecordingError> {
+    let length = disk.length(path).map_err(RecordingError::io(path))?;
+    let expected = End { last_position: 0, last_log_time_ns: 0, session_open: false }.bytes().len();
+    let Some(from) = length.checked_sub(expected as u64) else { return Ok(None) };
+    let mut bytes = Vec::new();
+    disk.read(path, from).and_then(|mut file| io::Read::read_to_end(&mut file, &mut bytes)).map_err(RecordingError::io(path))?;
+    Ok(End::parse(&bytes))
 }
 
 /// A message as it stands in the file.
@@ -59,32 +51,78 @@ pub(crate) struct RawMessage<'a> {
     pub data: Vec<u8>,
 }
 
-/// Reads a segment's whole messages from its start. The end of the file, a torn tail and a damaged chunk all end it.
+/// What a channel of a segment carries.
+pub(crate) struct Channel {
+    pub topic: String,
+    pub encoding: String,
+}
+
+/// How a segment ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// As it should.
+    Regular,
+    /// Something else stands after its last whole chunk, or nothing.
+    Torn {
+        detail: String,
+        /// Whether the file ended where more was due, as a torn tail does.
+        short: bool,
+    },
+}
+
+/// Reads a segment's whole messages from its start; a chunk counts whole or not at all.
 pub(crate) struct SegmentReader {
     path: PathBuf,
-    file: File,
-    reader: LinearReader,
+    /// None when the file ends or is damaged before its head is whole.
+    pub head: Option<Head>,
+    records: Records,
     channels: HashMap<u16, Channel>,
-    /// Metadata records seen so far, by name.
-    pub metadata: HashMap<String, BTreeMap<String, String>>,
-    done: bool,
+    chunk: vec::IntoIter<(MessageHeader, Vec<u8>)>,
+    /// Length up to the last whole chunk.
+    pub whole_bytes: u64,
+    /// Known once the messages are through.
+    pub ending: Option<Ending>,
 }
 
 impl SegmentReader {
-    pub fn open(path: &Path) -> Result<Self, RecordingError> {
-        // Chunks are checked as a whole, so a torn one gives none of its messages: every reader sees the same end.
-        let options = LinearReaderOptions::default()
-            .with_skip_end_magic(true)
-            .with_prevalidate_chunk_crcs(true)
-            .with_record_length_limit(LONGEST_RECORD);
-        Ok(Self {
-            path: path.to_owned(),
-            file: File::open(path).map_err(RecordingError::io(path))?,
-            reader: LinearReader::new_with_options(options),
+    /// Opens a segment and reads its head.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or its whole head is not of this rig and format.
+    pub fn open(disk: &dyn Disk, rig: &str, segment: &Segment) -> Result<Self, RecordingError> {
+        let path = segment.path.clone();
+        let file = disk.read(&path, 0).map_err(RecordingError::io(&path))?;
+        let mut reader = Self {
+            head: None,
+            records: Records::new(file),
             channels: HashMap::new(),
-            metadata: HashMap::new(),
-            done: false,
-        })
+            chunk: Vec::new().into_iter(),
+            whole_bytes: 0,
+            ending: None,
+            path,
+        };
+        let mut metadata: HashMap<String, BTreeMap<String, String>> = HashMap::new();
+        while !metadata.contains_key(TEXTS) {
+            match reader.record()? {
+                None => return Ok(reader),
+                Some(op::HEADER) => {}
+                Some(op::METADATA) => match mcap::parse_record(op::METADATA, reader.records.body()) {
+                    Ok(Record::Metadata(Metadata { name, metadata: fields })) => drop(metadata.insert(name, fields)),
+                    _ => return Ok(reader.torn_head("a metadata record is damaged")),
+                },
+                Some(_) => return Ok(reader.torn_head("a record stands before the head")),
+            }
+        }
+        let wrong = |detail| RecordingError::Segment { path: segment.path.clone(), detail };
+        let fields = metadata.remove(HEAD).unwrap_or_default();
+        let head = Head::parse(fields, metadata.remove(TEXTS).unwrap_or_default());
+        let head = head.map_err(|format| wrong(format!("its format is `{format}`, which this build does not read")))?;
+        let Some(head) = head else { return Ok(reader.torn_head("its head is damaged")) };
+        if (head.rig.as_str(), head.first_position) != (rig, segment.first) {
+            return Err(wrong(format!("it is segment {} of rig `{}`", head.first_position, head.rig)));
+        }
+        reader.head = Some(head);
+        Ok(reader)
     }
 
     /// The next whole message.
@@ -92,40 +130,93 @@ impl SegmentReader {
     /// # Errors
     /// When the file cannot be read.
     pub fn next(&mut self) -> Result<Option<RawMessage<'_>>, RecordingError> {
-        let found = self.advance()?;
-        Ok(found.and_then(|(header, data)| self.channels.get(&header.channel_id).map(|channel| RawMessage { header, channel, data })))
-    }
-
-    fn advance(&mut self) -> Result<Option<(MessageHeader, Vec<u8>)>, RecordingError> {
-        while !self.done {
-            match self.reader.next_event() {
-                None => self.done = true,
-                Some(Err(end)) => self.end(&end),
-                Some(Ok(LinearReadEvent::ReadRequest(bytes))) => {
-                    let read = self.file.read(self.reader.insert(bytes)).map_err(RecordingError::io(&self.path))?;
-                    self.reader.notify_read(read);
-                }
-                // Beyond the data section stands nothing that we need.
-                Some(Ok(LinearReadEvent::Record { opcode: op::DATA_END, .. })) => self.done = true,
-                Some(Ok(LinearReadEvent::Record { opcode, data })) if matches!(opcode, op::CHANNEL | op::MESSAGE | op::METADATA) => {
-                    match mcap::parse_record(opcode, data) {
-                        Ok(Record::Message { header, data }) if self.channels.contains_key(&header.channel_id) => {
-                            return Ok(Some((header, data.into_owned())));
-                        }
-                        Ok(Record::Channel(channel)) => drop(self.channels.insert(channel.id, channel)),
-                        Ok(Record::Metadata(Metadata { name, metadata })) => drop(self.metadata.insert(name, metadata)),
-                        Ok(_) => self.done = true,
-                        Err(end) => self.end(&end),
+        while self.ending.is_none() {
+            if let Some((header, data)) = self.chunk.next() {
+                let channel = self.channels.get(&header.channel_id).expect("a chunk's messages have channels, or it is not whole");
+                return Ok(Some(RawMessage { header, channel, data }));
+            }
+            match self.record()? {
+                None => {}
+                Some(op::CHUNK) => match self.read_chunk() {
+                    Ok(messages) => {
+                        self.chunk = messages.into_iter();
+                        self.whole_bytes = self.records.offset();
                     }
-                }
-                Some(Ok(LinearReadEvent::Record { .. })) => {}
+                    Err(detail) => self.end_torn(detail, false),
+                },
+                Some(op::METADATA) => {}
+                // Beyond the data section stands nothing that we need.
+                Some(op::DATA_END) => self.ending = Some(Ending::Regular),
+                Some(other) => self.end_torn(format!("a record of kind {other:#04x} stands there"), false),
             }
         }
         Ok(None)
     }
 
-    fn end(&mut self, reason: &mcap::McapError) {
-        tracing::info!(segment = %self.path.display(), %reason, "the segment has no regular end; its whole messages count");
-        self.done = true;
+    /// Whether the file ends as a crash leaves it: with less after the last whole chunk than may lack a sync. Else what stands
+    /// there was durable once and is damaged.
+    ///
+    /// # Errors
+    /// When the file's length cannot be read.
+    pub fn is_tail(&self, disk: &dyn Disk) -> Result<bool, RecordingError> {
+        let length = disk.length(&self.path).map_err(RecordingError::io(&self.path))?;
+        // The texts at a head may be longer than a group.
+        let head = self.whole_bytes == 0 && matches!(self.ending, Some(Ending::Torn { short: true, .. }));
+        Ok(head || length.saturating_sub(self.whole_bytes) <= UNSYNCED_BYTES)
+    }
+
+    /// Kind of the next record; none when the file is through.
+    fn record(&mut self) -> Result<Option<u8>, RecordingError> {
+        match self.records.next().map_err(RecordingError::io(&self.path))? {
+            Framed::Record(kind) => return Ok(Some(kind)),
+            Framed::Short => self.end_torn("the file ends there".to_owned(), true),
+            Framed::Bad(detail) => self.end_torn(detail, false),
+        }
+        Ok(None)
+    }
+
+    fn end_torn(&mut self, detail: String, short: bool) {
+        self.ending = Some(Ending::Torn { detail, short });
+    }
+
+    fn torn_head(mut self, detail: &str) -> Self {
+        self.end_torn(detail.to_owned(), false);
+        self
+    }
+
+    /// The messages of the chunk that was just read, after its checksum.
+    fn read_chunk(&mut self) -> Result<Vec<(MessageHeader, Vec<u8>)>, String> {
+        let options = LinearReaderOptions::default()
+            .with_skip_start_magic(true)
+            .with_skip_end_magic(true)
+            .with_prevalidate_chunk_crcs(true)
+            .with_record_length_limit(self.records.frame().len());
+        let mut reader = LinearReader::new_with_options(options);
+        let mut rest = self.records.frame();
+        let mut messages = Vec::new();
+        while let Some(event) = reader.next_event() {
+            match event.map_err(|error| error.to_string())? {
+                LinearReadEvent::ReadRequest(bytes) => {
+                    let (now, later) = rest.split_at(bytes.min(rest.len()));
+                    reader.insert(now.len()).copy_from_slice(now);
+                    reader.notify_read(now.len());
+                    rest = later;
+                }
+                LinearReadEvent::Record { opcode: opcode @ (op::CHANNEL | op::MESSAGE), data } => {
+                    match mcap::parse_record(opcode, data).map_err(|error| error.to_string())? {
+                        Record::Channel(mut channel) => {
+                            let encoding = channel.metadata.remove(ENCODING).unwrap_or_default();
+                            self.channels.insert(channel.id, Channel { topic: channel.topic, encoding });
+                        }
+                        Record::Message { header, data } if self.channels.contains_key(&header.channel_id) => {
+                            messages.push((header, data.into_owned()));
+                        }
+                        _ => return Err("a message has no channel".to_owned()),
+                    }
+                }
+                LinearReadEvent::Record { .. } => {}
+            }
+        }
+        Ok(messages)
     }
 }

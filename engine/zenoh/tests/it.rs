@@ -10,7 +10,7 @@ use futures::StreamExt;
 use proprio_core::control::{Ack, Reply, Request, Status, key};
 use proprio_core::recorded::Packet;
 use proprio_core::{Decision, Event, Kind, Rate, Rig, Sensor, SourceMessage};
-use proprio_recording::Recorder;
+use proprio_recording::{Folder, Lane, Read, Reader, Recorder};
 use proprio_zenoh::{
     AckPublisher, ArrivalClock, ControlServer, Egress, Incoming, Ingress, Publisher, PublisherOptions, Session, SessionOptions, SqlAnswer,
     SqlServer, WireError, control, open_client, open_router, sql, wire,
@@ -103,7 +103,7 @@ fn run(
                     continue;
                 }
             };
-            let recorded = recorder.append(event, arrival.arrival_ns).expect("a write");
+            let recorded = recorder.append(event, arrival.arrival_ns);
             match recorded.event {
                 Event::Decision(Decision::Overflow { messages, .. }) => engine.overflowed += messages,
                 Event::Decision(other) => panic!("the ingress doesn't decide {other:?}"),
@@ -126,7 +126,8 @@ fn run(
                 }
             }
         }
-        recorder.sync().expect("a sync");
+        recorder.seal();
+        assert_eq!(recorder.trouble(), None);
         known.iter().enumerate().for_each(|(sensor, ack)| acks.set(sensor, *ack));
         if until(&engine, ended) {
             return engine;
@@ -143,7 +144,7 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
     let clock = ArrivalClock::start();
     let ingress = Arc::new(Ingress::open(&session, &rig(), clock, 64 << 20).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
-    let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
+    let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
 
     // Kept and closed in the open: dropping the last handle blocks, and could swallow the wake-up of the other branch.
     let publishing = client(&address).await;
@@ -172,7 +173,13 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
     assert_eq!(engine.present.iter().filter(|(_, present)| !present).count(), 2);
     assert_eq!(ingress.counts().received, engine.payloads);
 
-    let read: Vec<_> = proprio_recording::read(data.path(), &rig()).expect("a recording").map(|message| message.expect("whole")).collect();
+    let disk: Arc<dyn proprio_recording::Disk> = Arc::new(Folder::new(data.path()));
+    let mut reader = Reader::open(&disk, &rig().name, 0).expect("a recording");
+    let mut read = Vec::new();
+    while let Some(found) = reader.next(&rig()).expect("whole messages") {
+        let Read::Message(message) = found else { panic!("the rig has not changed") };
+        read.push(message);
+    }
     assert_eq!(read.len() as u64, engine.payloads);
     let mut sequence = 0;
     for message in &read {
@@ -194,7 +201,7 @@ async fn what_overflows_is_counted_exactly_and_told_as_an_event() {
     let (session, address) = router().await;
     let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 200_000).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
-    let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
+    let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
     let options = PublisherOptions { paced: false, window_bytes: usize::MAX, patience: PATIENCE, ..PublisherOptions::default() };
     let publishing = client(&address).await;
     let publisher = Publisher::open(&publishing, &rig(), options).await.expect("a publisher");
@@ -227,7 +234,7 @@ async fn garbage_and_strangers_are_counted_and_stop_nothing() {
     let (session, address) = router().await;
     let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 64 << 20).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
-    let recorder = Recorder::open(data.path(), &rig(), &BTreeMap::new()).expect("a recorder");
+    let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
     let vandal = client(&address).await;
     let publisher = vandal.declare_publisher("lab-1/emg/muscles").await.expect("a publisher");
     while !publisher.matching_status().await.expect("a status").matching() {
