@@ -32,6 +32,7 @@ impl Turn {
                 vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), author, text }]
             }
             Request::Rig => return Err(Reply::Rig(self.rig_file.clone())),
+            Request::Reload => return Err(Reply::Refused { reason: "this engine was started without files to read again".to_owned() }),
             Request::Status => return Err(Reply::Status(self.status(liveness))),
         })
     }

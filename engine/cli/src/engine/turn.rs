@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arrow_array::RecordBatch;
-use proprio_core::control::{Reply, SensorStatus, Status};
+use proprio_core::control::{Reply, SensorStatus, Status, StepStatusReply};
 use proprio_core::rig::RigFile;
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, Rig, TableChunk, TimeNs};
@@ -288,8 +288,10 @@ impl Turn {
 
     /// How the rig is.
     pub(super) fn status(&self, liveness: &Liveness) -> Status {
-        let sensors =
-            self.rig.sensors.iter().zip(self.worker.sources()).enumerate().map(|(sensor, (file, (counts, watermark_ns)))| SensorStatus {
+        let moving = |watermark_ns: TimeNs| Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX);
+        let sensors = self.rig.sensors.iter().zip(self.worker.source_statuses()).enumerate().map(|(sensor, (file, status))| {
+            let counts = status.counts;
+            SensorStatus {
                 name: file.name.clone(),
                 present: liveness.present(sensor),
                 rows: counts.rows,
@@ -297,8 +299,20 @@ impl Turn {
                 late: counts.late,
                 rejected: counts.rejected,
                 duplicates: counts.duplicates,
-                watermark_ns: Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX),
-            });
+                watermark_ns: moving(status.watermark_ns),
+                idle: status.idle,
+                clock: status.clock,
+                rate_hz: status.rate_hz,
+            }
+        });
+        let steps = self.worker.steps().map(|step| StepStatusReply {
+            id: step.id,
+            stream: step.stream,
+            watermark_ns: moving(step.watermark_ns),
+            waiting_rows: step.waiting_rows,
+            waits_for: step.waits_for,
+            since_ns: step.since_ns,
+        });
         Status {
             rig: self.rig.name.clone(),
             session: self.worker.session().map(|session| session.id.clone()).unwrap_or_default(),
@@ -306,6 +320,7 @@ impl Turn {
             durable_position: self.recorder.durable_position(),
             tables_position: self.store.tables_position(),
             sensors: sensors.collect(),
+            steps: steps.collect(),
         }
     }
 }
