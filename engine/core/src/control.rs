@@ -50,6 +50,9 @@ pub enum Request {
     Rig,
     /// Asks how the rig is.
     Status,
+    /// Reads the files again that the engine was started with, and runs by them from here on. What did not change keeps
+    /// its state; files with findings change nothing.
+    Reload,
 }
 
 /// The answer to a [`Request`]. Tagged from outside, `{"done": …}`: serde can't read the channel numbers of a rig back from
@@ -68,9 +71,20 @@ pub enum Reply {
     Rig(RigFile),
     /// How the rig is.
     Status(Status),
+    /// Another plan runs from here on.
+    Reloaded {
+        /// Position of the recorded decision: what follows it ran under the new plan.
+        position: i64,
+        /// The run that began.
+        run_id: String,
+        /// Streams, of sensors and steps, that kept their state.
+        kept: Vec<String>,
+        /// Streams that began anew.
+        fresh: Vec<String>,
+    },
     /// It was not done.
     Refused {
-        /// Why.
+        /// Why; for files that don't check, their findings as people read them.
         reason: String,
     },
 }
@@ -90,6 +104,8 @@ pub struct Status {
     pub tables_position: i64,
     /// Sensors.
     pub sensors: Vec<SensorStatus>,
+    /// Steps, in the order in which they run.
+    pub steps: Vec<StepStatusReply>,
 }
 
 /// How a sensor is.
@@ -111,6 +127,40 @@ pub struct SensorStatus {
     pub duplicates: u64,
     /// Watermark of the source.
     pub watermark_ns: Option<TimeNs>,
+    /// Whether it has gone quiet, so that nothing waits for it.
+    pub idle: bool,
+    /// Fit of its own clock, where it has one.
+    pub clock: Option<ClockStatus>,
+    /// Samples a second as last measured over 10 s of event time; none before that, and for kinds without a rate.
+    pub rate_hz: Option<f64>,
+}
+
+/// How a sensor's own clock stands against the rig's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// Rig time less device time.
+    pub offset_ns: i64,
+    /// How fast the device's clock runs against the rig's, in parts per billion.
+    pub drift_ppb: i64,
+    /// How far a mapped time may be off; none before the first observation.
+    pub uncertainty_ns: Option<i64>,
+}
+
+/// What a step waits for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepStatusReply {
+    /// The step's id in the pipeline.
+    pub id: String,
+    /// Stream that it emits: `<id>` or `<id>/<sensor>`.
+    pub stream: String,
+    /// Up to where it has taken its inputs; none before a session and once every input has ended.
+    pub watermark_ns: Option<TimeNs>,
+    /// Rows that wait at its ports.
+    pub waiting_rows: usize,
+    /// Streams of the sensors whose watermark holds it back.
+    pub waits_for: Vec<String>,
+    /// Arrival of the message that last moved its watermark.
+    pub since_ns: Option<TimeNs>,
 }
 
 /// Body of `<rig>/@ack/<sensor>` (contract 7), as JSON.
@@ -148,6 +198,15 @@ pub mod key {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reload_is_asked_for_and_answered_by_name() {
+        assert_eq!(serde_json::to_string(&Request::Reload).expect("JSON"), r#"{"request":"reload"}"#);
+        let reply = Reply::Reloaded { position: 7, run_id: "r".into(), kept: vec!["imu/a".into()], fresh: vec![] };
+        let text = serde_json::to_string(&reply).expect("JSON");
+        assert_eq!(text, r#"{"reloaded":{"position":7,"run_id":"r","kept":["imu/a"],"fresh":[]}}"#);
+        assert_eq!(serde_json::from_str::<Reply>(&text).expect("a reply"), reply);
+    }
 
     #[test]
     fn a_rig_is_the_same_after_its_way_over_the_wire() {

@@ -13,7 +13,7 @@ pub mod tree;
 pub mod validate;
 pub mod worker;
 
-pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig, load_rig_text};
+pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig, load_rig_text, load_texts};
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;
 pub use graph::{graph, graph_json};
@@ -21,4 +21,4 @@ pub use lineage::Lineage;
 pub use plan::{Plan, PlannedStep};
 pub use reference::{reference, reference_json};
 pub use rig_yaml::rig_yaml;
-pub use worker::Worker;
+pub use worker::{Reloaded, SnapshotError, Worker};

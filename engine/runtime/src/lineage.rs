@@ -66,20 +66,24 @@ pub fn operators_version(registry: &[Registration]) -> String {
 }
 
 /// XXH3-128 over parts that each carry their length, so that no two lists of parts run together.
-struct Hasher(Vec<u8>);
+pub(crate) struct Hasher(Vec<u8>);
 
 impl Hasher {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Vec::new())
     }
 
-    fn part(&mut self, bytes: &[u8]) {
+    pub(crate) fn part(&mut self, bytes: &[u8]) {
         self.0.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
         self.0.extend_from_slice(bytes);
     }
 
+    pub(crate) fn finish(&self) -> u128 {
+        XxHash3_128::oneshot(&self.0)
+    }
+
     fn hex(&self) -> String {
-        format!("{:032x}", XxHash3_128::oneshot(&self.0))
+        format!("{:032x}", self.finish())
     }
 }
 

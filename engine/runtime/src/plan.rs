@@ -34,6 +34,8 @@ pub struct PlannedStep {
     pub stream: String,
     /// The matched stream's part after the slash: value of the table's key column.
     pub key: Option<String>,
+    /// Its `with:` block as written, `{}` where it has none.
+    pub config: serde_json::Value,
     /// Numbers of the streams it reads, one per port.
     pub inputs: Vec<usize>,
     /// The operator and its output.

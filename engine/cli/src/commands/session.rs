@@ -98,7 +98,7 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             print_status(&status);
             Ok(ExitCode::SUCCESS)
         }
-        Reply::Rig(_) => bail!("the rig answered something else than asked"),
+        Reply::Rig(_) | Reply::Reloaded { .. } => bail!("the rig answered something else than asked"),
     }
 }
 

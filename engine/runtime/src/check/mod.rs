@@ -77,6 +77,40 @@ pub enum TestInput {
     Simulate(SimulateFile),
 }
 
+/// Name of the pipeline's text in a recording.
+const PIPELINE_TEXT: &str = "pipeline.yaml";
+/// Name of the rig's text in a recording.
+const RIG_TEXT: &str = "rig.yaml";
+
+/// Where a pipeline's other files are.
+enum Files<'f> {
+    /// In the folder of this pipeline file.
+    Beside(&'f Path),
+    /// Among these texts, by name.
+    Texts(&'f BTreeMap<String, String>),
+}
+
+impl Files<'_> {
+    /// Where a name in the pipeline file leads.
+    fn path(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Beside(pipeline) => pipeline.parent().unwrap_or(Path::new("")).join(name),
+            Self::Texts(_) => name.into(),
+        }
+    }
+
+    /// The file of that name in the pipeline file; a recording knows its rig under one name.
+    fn read(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
+        match self {
+            Self::Beside(_) => read(&self.path(name)),
+            Self::Texts(texts) => match texts.get(name) {
+                Some(text) => Ok(Source { name: name.to_owned(), text: text.clone() }),
+                None => Err(Box::new(Diagnostic::whole_file(name.to_owned(), "unreadable", "the recording holds no such text".to_owned()))),
+            },
+        }
+    }
+}
+
 /// Checks a rig or a pipeline file, whichever it is; a pipeline's rig file is checked with it.
 pub fn check(path: &Path, registry: &'static [Registration]) -> Checked {
     match read(path) {
@@ -95,18 +129,30 @@ pub fn check_text(text: &str, path: &Path, registry: &'static [Registration]) ->
 /// # Errors
 /// Every mistake in the pipeline file and its rig file.
 pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
-    let source = read(path).map_err(|finding| vec![*finding])?;
-    let mut report = Report::new(&source);
+    load_source(&read(path).map_err(|finding| vec![*finding])?, &Files::Beside(path), registry)
+}
+
+fn load_source(source: &Source, files: &Files<'_>, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
+    let mut report = Report::new(source);
     let Some(tree) = tree::parse(&mut report) else { return Err(report.sorted()) };
     if kind_of(&tree) == Some(FileKind::Rig) {
         report.error("wrong-file", tree.span, "this is a rig file; a pipeline file is due here");
         return Err(report.sorted());
     }
-    let (diagnostics, loaded) = pipeline::check(&tree, report, path, registry);
+    let (diagnostics, loaded) = pipeline::check(&tree, report, files, registry);
     match loaded {
         Some(loaded) if !has_errors(&diagnostics) => Ok(Loaded { warnings: diagnostics, ..loaded }),
         _ => Err(diagnostics),
     }
+}
+
+/// The checked plan of the texts that a recording holds: `pipeline.yaml`, and `rig.yaml` whatever its `rig:` says. No file is
+/// read.
+///
+/// # Errors
+/// Every mistake in the two texts, or that one is not there.
+pub fn load_texts(texts: &BTreeMap<String, String>, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
+    load_source(&Files::Texts(texts).read(PIPELINE_TEXT).map_err(|finding| vec![*finding])?, &Files::Texts(texts), registry)
 }
 
 /// A rig file's rig.
@@ -136,7 +182,7 @@ fn check_source(source: &Source, path: &Path, registry: &'static [Registration])
     let kind = kind_of(&tree);
     let diagnostics = match kind {
         Some(FileKind::Rig) => rig::check(&tree, report).0,
-        Some(FileKind::Pipeline) => pipeline::check(&tree, report, path, registry).0,
+        Some(FileKind::Pipeline) => pipeline::check(&tree, report, &Files::Beside(path), registry).0,
         None => {
             say_unknown_kind(&tree, &mut report);
             report.sorted()

@@ -1,7 +1,7 @@
 //! What is wrong with a pipeline file, and which plan does it make with its rig?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use proprio_core::quantity::Duration;
 use proprio_core::table::system;
@@ -9,7 +9,7 @@ use proprio_core::{Kind, Registration, Rig, TableSpec};
 
 use super::names::{self, StepNode};
 use super::planning::{self, Resolved};
-use super::{FileKind, Loaded, Test, TestInput, has_errors, kind_of, read, rig, tables};
+use super::{FileKind, Files, Loaded, RIG_TEXT, Test, TestInput, has_errors, kind_of, rig, tables};
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::pipeline_file::{Keep, PipelineFile};
 use crate::plan::{Plan, PlannedStep};
@@ -23,13 +23,12 @@ const MAX_STEPS: usize = 1000;
 pub(super) fn check(
     tree: &Node,
     mut report: Report<'_>,
-    path: &Path,
+    files: &Files<'_>,
     registry: &'static [Registration],
 ) -> (Vec<Diagnostic>, Option<Loaded>) {
     let schema = schemars::schema_for!(PipelineFile).to_value();
     validate(tree, &schema, None, tree.span, &mut report);
-    let folder = path.parent().unwrap_or(Path::new(""));
-    let (rig_file, mut of_rig) = read_rig(tree, folder, &mut report);
+    let (rig_file, mut of_rig) = read_rig(tree, files, &mut report);
     let steps = names::steps(tree);
     if steps.len() > MAX_STEPS {
         let span = tree.get("steps").map_or(tree.span, |steps| steps.span);
@@ -40,12 +39,12 @@ pub(super) fn check(
     names::check_ids(&steps, &mut report);
     let order = names::order(&steps, &mut report);
     check_table_names(tree, &steps, &mut report);
-    check_test_files(tree, folder, &mut report);
+    check_test_files(tree, files, &mut report);
     let loaded = rig_file.and_then(|(rig_path, source, rig)| {
         let planned = planning::plan(&rig, &steps, &resolved, &order, &mut report);
         let tables = check_tables(&rig, &steps, &planned, &mut report);
         if !has_errors(&report.found) {
-            let found = finish(tree, &report, folder, Rigged { rig, source, path: rig_path }, planned, tables);
+            let found = finish(tree, &report, files, Rigged { rig, source, path: rig_path }, planned, tables);
             found.map_err(|message| report.error("pipeline", tree.span, message).code).ok()
         } else {
             None
@@ -64,10 +63,11 @@ struct Rigged {
 }
 
 /// The rig that `rig:` names; and the findings about its file.
-fn read_rig(tree: &Node, folder: &Path, report: &mut Report<'_>) -> (Option<(PathBuf, Source, Rig)>, Vec<Diagnostic>) {
+fn read_rig(tree: &Node, files: &Files<'_>, report: &mut Report<'_>) -> (Option<(PathBuf, Source, Rig)>, Vec<Diagnostic>) {
     let Some((text, span)) = tree.get("rig").and_then(|node| Some((node.text()?, node.span))) else { return (None, Vec::new()) };
-    let path = folder.join(text);
-    match read(&path) {
+    let name = if matches!(files, Files::Texts(_)) { RIG_TEXT } else { text };
+    let path = files.path(name);
+    match files.read(name) {
         Ok(source) => {
             let mut of_rig = Report::new(&source);
             let Some(rig_tree) = tree::parse(&mut of_rig) else { return (None, of_rig.sorted()) };
@@ -136,11 +136,14 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
 }
 
 /// Warns of a test's files that aren't there: its recording may live outside the repository.
-fn check_test_files(tree: &Node, folder: &Path, report: &mut Report<'_>) {
+fn check_test_files(tree: &Node, files: &Files<'_>, report: &mut Report<'_>) {
+    if matches!(files, Files::Texts(_)) {
+        return;
+    }
     for test in tree.get("tests").into_iter().flat_map(Node::items) {
         let expected = test.get("expect").into_iter().flat_map(Node::entries).map(|(_, file)| file);
         for file in test.get("play").into_iter().chain(expected) {
-            let Some(path) = file.text().map(|text| folder.join(text)).filter(|path| !path.exists()) else { continue };
+            let Some(path) = file.text().map(|text| files.path(text)).filter(|path| !path.exists()) else { continue };
             let help = format!("looked for {}", path.display());
             report.warning("missing-file", file.span, "there is no such file").help(help);
         }
@@ -162,7 +165,7 @@ fn check_tables(rig: &Rig, steps: &[StepNode<'_>], planned: &[PlannedStep], repo
 fn finish(
     tree: &Node,
     report: &Report<'_>,
-    folder: &Path,
+    files: &Files<'_>,
     rigged: Rigged,
     mut steps: Vec<PlannedStep>,
     mut tables: Vec<TableSpec>,
@@ -181,10 +184,10 @@ fn finish(
         }
     }
     let tests = file.tests.into_iter().filter_map(|test| {
-        let play = test.play.map(|file| TestInput::Play { file: folder.join(file), start: test.start });
+        let play = test.play.map(|file| TestInput::Play { file: files.path(&file), start: test.start });
         Some(Test {
             input: play.or(test.simulate.map(TestInput::Simulate))?,
-            expect: test.expect.into_iter().map(|(table, path)| (table, folder.join(path))).collect(),
+            expect: test.expect.into_iter().map(|(table, path)| (table, files.path(&path))).collect(),
             tolerance: test.tolerance,
         })
     });

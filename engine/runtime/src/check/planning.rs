@@ -196,7 +196,7 @@ impl<'t> Planner<'t, '_, '_> {
         };
         let ports: Vec<Port> = reads.iter().map(port).collect();
         let config = step.with.map_or_else(|| serde_json::json!({}), Node::to_json);
-        let planned = match (operator.plan)(config, &ports) {
+        let planned = match (operator.plan)(config.clone(), &ports) {
             Ok(planned) => planned,
             Err(findings) => {
                 findings.iter().for_each(|finding| self.say_finding(step, reads, finding, &ports));
@@ -212,7 +212,7 @@ impl<'t> Planner<'t, '_, '_> {
         let stream = key.as_ref().map_or_else(|| id.to_owned(), |key| format!("{id}/{key}"));
         let table = if planned.is_alert { system::ALERTS.to_owned() } else { id.to_owned() };
         let inputs = reads.iter().map(|(stream, _)| *stream).collect();
-        Some(PlannedStep { id: id.to_owned(), op: operator.name, stream, key, inputs, planned, table: Some(table) })
+        Some(PlannedStep { id: id.to_owned(), op: operator.name, stream, key, config, inputs, planned, table: Some(table) })
     }
 
     /// An operator's finding, at the place in the file that it means; what was said of another stream of the same step

@@ -1,12 +1,19 @@
 //! The worker: a pure fold over recorded messages that runs a plan's operators in order. It reads no clock and waits
 //! for nothing; live, replay and recovery give it the same messages and get the same rows.
 
+mod fingerprint;
 mod judge;
+mod reload;
+mod rows_image;
 mod side;
+mod snapshot;
 mod source;
+mod status;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod watermarks;
+mod wiring;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,39 +22,40 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use proprio_core::recorded::{Decode, Sequence, SourceStart};
 use proprio_core::table::system;
-use proprio_core::{Decision, Event, Output, Recorded, TableChunk, TimeNs, rows};
+use proprio_core::{Decision, Event, Output, Recorded, SourceMessage, TableChunk, TimeNs, rows};
+use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+pub use reload::Reloaded;
 use side::Side;
-pub use source::SourceCounts;
+pub use snapshot::SnapshotError;
 use source::{Activity, Source};
+pub use status::{SourceCounts, SourceStatus, StepStatus};
 use steps::RunningStep;
-
-/// Rows that may wait for a slow source, per rig; beyond it the lowest source counts as idle until its next row.
-const WAITING_BYTES_MAX: usize = 64 << 20;
+use wiring::Wiring;
 
 /// One rig's plan at work.
 pub struct Worker {
     plan: Arc<Plan>,
+    wiring: Wiring,
     decode: Decode,
     run_id: String,
     sources: Vec<Source>,
-    /// Per sensor: the table that its rows land in, unless the pipeline leaves it out.
-    source_tables: Vec<Option<String>>,
     steps: Vec<RunningStep>,
-    /// Per stream: the (step, port) pairs that read it.
-    readers: Vec<Vec<(usize, usize)>>,
     /// Per stream: no row at or before this will come again.
     watermarks: Vec<TimeNs>,
     session: Option<Session>,
+    /// Empty between calls of [`advance`](Self::advance), as `chunks` are.
     side: Side,
     chunks: Vec<TableChunk>,
+    /// Bytes of rows that wait for a slow source, over all sources.
     unpassed_bytes: usize,
     position: i64,
+    log_time_ns: TimeNs,
 }
 
 /// The open session.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
     /// Identifier.
     pub id: String,
@@ -59,46 +67,25 @@ pub struct Session {
     pub from_ns: TimeNs,
 }
 
-/// How a step is, for people and metrics.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StepStatus {
-    /// Stream that it emits.
-    pub stream: String,
-    /// Rows that wait at its ports.
-    pub waiting_rows: usize,
-    /// Watermark of its inputs.
-    pub watermark_ns: TimeNs,
-}
-
 impl Worker {
     /// A worker before its first session.
     pub fn new(plan: Arc<Plan>, decode: Decode, run_id: String) -> Self {
         let sources: Vec<_> =
             plan.rig.sensors.iter().zip(&plan.sources).map(|(sensor, schema)| Source::new(sensor, schema.clone())).collect();
-        let kept = |kind: &str| plan.tables.iter().any(|table| table.name == kind).then(|| kind.to_owned());
-        let source_tables = plan.rig.sensors.iter().map(|sensor| kept(sensor.kind.name())).collect();
-        let schemas = |inputs: &[usize]| inputs.iter().map(|input| plan.schema(*input).clone()).collect::<Vec<_>>();
-        let steps = plan.steps.iter().map(|step| RunningStep::new(&*step.planned.step, schemas(&step.inputs).into_iter())).collect();
-        let streams = sources.len() + plan.steps.len();
-        let mut readers = vec![Vec::new(); streams];
-        for (step, planned) in plan.steps.iter().enumerate() {
-            for (port, input) in planned.inputs.iter().enumerate() {
-                readers[*input].push((step, port));
-            }
-        }
+        let steps: Vec<_> = (0..plan.steps.len()).map(|step| running_step(&plan, step)).collect();
         Self {
+            wiring: Wiring::of(&plan),
             decode,
             run_id,
+            watermarks: vec![i64::MIN; sources.len() + steps.len()],
             sources,
-            source_tables,
             steps,
-            readers,
-            watermarks: vec![i64::MIN; streams],
             session: None,
             side: Side::default(),
             chunks: Vec::new(),
             unpassed_bytes: 0,
             position: -1,
+            log_time_ns: 0,
             plan,
         }
     }
@@ -107,7 +94,7 @@ impl Worker {
     /// changes nothing but the positions that rows carry.
     pub fn advance(&mut self, messages: &[Recorded]) -> Vec<TableChunk> {
         for message in messages {
-            self.position = message.position;
+            (self.position, self.log_time_ns) = (message.position, message.log_time_ns);
             match &message.event {
                 Event::Payload { sensor, encoding, payload } => self.payload(*sensor, encoding, payload, message.log_time_ns),
                 Event::Decision(decision) => self.decision(decision, message.log_time_ns),
@@ -139,33 +126,25 @@ impl Worker {
         sensors.zip(self.sources.iter().map(Source::start)).collect()
     }
 
-    /// Per sensor: its counts and its watermark.
-    pub fn sources(&self) -> impl Iterator<Item = (SourceCounts, TimeNs)> {
-        self.sources.iter().map(|source| (source.counts, source.watermark))
-    }
-
-    /// Per step: what waits, and up to where it has come.
-    pub fn steps(&self) -> impl Iterator<Item = StepStatus> {
-        self.plan.steps.iter().zip(&self.steps).map(|(planned, step)| StepStatus {
-            stream: planned.stream.clone(),
-            waiting_rows: step.waiting_rows(),
-            watermark_ns: step.watermark,
-        })
-    }
-
     fn payload(&mut self, sensor: usize, encoding: &str, payload: &[u8], log_time_ns: TimeNs) {
         self.rejoin(sensor);
+        let decoded = (self.decode)(&self.plan.rig.sensors[sensor], encoding, payload);
+        let ends = matches!(decoded, Ok(SourceMessage::End { .. }));
         let source = &mut self.sources[sensor];
-        source.counts.bytes += payload.len() as u64;
-        let before = source.unpassed.len();
-        match (self.decode)(&self.plan.rig.sensors[sensor], encoding, payload) {
+        source.state.counts.bytes += payload.len() as u64;
+        let before = source.state.unpassed.len();
+        match decoded {
             Ok(message) => source.take(message, log_time_ns, &mut self.side),
             Err(rejection) => {
-                source.counts.rejected += 1;
+                source.state.counts.rejected += 1;
                 self.side.reject_payload(&source.stream, log_time_ns, rejection.reason, rejection.detail, payload);
             }
         }
-        self.unpassed_bytes += source.unpassed.iter().skip(before).map(|(_, bytes)| bytes).sum::<usize>();
+        self.unpassed_bytes += source.state.unpassed.iter().skip(before).map(|(_, bytes)| bytes).sum::<usize>();
+        if ends {
+            self.set_activity(sensor, Activity::Ended);
+            self.sources[sensor].state.watermark = i64::MAX;
+        }
     }
 
     fn decision(&mut self, decision: &Decision, log_time_ns: TimeNs) {
@@ -189,51 +168,14 @@ impl Worker {
             Decision::Mark { time_ns, label } => self.side.mark(*time_ns, label),
             Decision::Note { time_ns, author, text } => self.side.note(*time_ns, author, text),
             Decision::Idle { sensor } => {
-                if self.sources[*sensor].activity == Activity::Active {
-                    self.sources[*sensor].activity = Activity::Idle;
+                if self.sources[*sensor].state.activity == Activity::Active {
+                    self.set_activity(*sensor, Activity::Idle);
                 }
             }
             Decision::Back { sensor } => self.rejoin(*sensor),
             Decision::Heartbeat { sensor } => self.sources[*sensor].heard(log_time_ns),
-            Decision::Overflow { sensor, messages, .. } => self.sources[*sensor].counts.overflowed += messages,
+            Decision::Overflow { sensor, messages, .. } => self.sources[*sensor].state.counts.overflowed += messages,
             Decision::RoundTrip { .. } | Decision::EngineStart { .. } | Decision::Reload { .. } => {}
-        }
-    }
-
-    /// An idle source's watermark is what the others have come to by now; from here on it counts again.
-    fn rejoin(&mut self, sensor: usize) {
-        if self.sources[sensor].activity == Activity::Idle {
-            self.sources[sensor].watermark = self.watermark_of(sensor);
-            self.sources[sensor].activity = Activity::Active;
-        }
-    }
-
-    /// A source's watermark; an idle one's follows the lowest of the active ones.
-    fn watermark_of(&self, sensor: usize) -> TimeNs {
-        let source = &self.sources[sensor];
-        let lowest = || self.sources.iter().filter(|source| source.activity == Activity::Active).map(|source| source.watermark).min();
-        match source.activity {
-            Activity::Idle => source.watermark.max(lowest().unwrap_or(i64::MIN)),
-            Activity::Active | Activity::Ended => source.watermark,
-        }
-    }
-
-    /// Keeps the rows that wait for a slow source under the bound: beyond it the lowest one counts as idle.
-    fn bound_waiting(&mut self) {
-        loop {
-            let active = self.sources.iter().filter(|source| source.activity == Activity::Active);
-            let lowest = active.map(|source| source.watermark).min().unwrap_or(i64::MAX);
-            for source in &mut self.sources {
-                while source.unpassed.front().is_some_and(|(time, _)| *time <= lowest) {
-                    self.unpassed_bytes -= source.unpassed.pop_front().map_or(0, |(_, bytes)| bytes);
-                }
-            }
-            if self.unpassed_bytes <= WAITING_BYTES_MAX {
-                return;
-            }
-            let slow = self.sources.iter_mut().find(|source| source.activity == Activity::Active && source.watermark == lowest);
-            let Some(slow) = slow else { return };
-            slow.activity = Activity::Idle;
         }
     }
 
@@ -251,20 +193,26 @@ impl Worker {
     }
 
     fn run_sources(&mut self, session: &str) {
+        self.settle_idle();
         for sensor in 0..self.sources.len() {
-            let watermark = self.watermark_of(sensor);
-            let source = &mut self.sources[sensor];
-            source.watermark = watermark;
-            self.watermarks[sensor] = watermark;
-            if let Some(rows) = source.release(watermark) {
-                self.give(sensor, &rows);
-                if let Some(table) = &self.source_tables[sensor] {
-                    let key = Some(self.plan.rig.sensors[sensor].name.clone());
-                    let (table, session, position) = (table.clone(), session.to_owned(), self.position);
-                    self.chunks.push(TableChunk { table, key, session, run_id: self.run_id.clone(), rows, position });
-                }
-            }
+            let watermark = self.sources[sensor].state.watermark;
+            self.release(sensor, watermark, session);
         }
+    }
+
+    /// Hands on a source's rows up to its watermark.
+    fn release(&mut self, sensor: usize, watermark: TimeNs, session: &str) {
+        self.watermarks[sensor] = watermark;
+        if let Some(rows) = self.sources[sensor].release(watermark) {
+            self.give(sensor, &rows);
+            self.chunks.extend(self.source_chunk(sensor, session, rows));
+        }
+    }
+
+    fn source_chunk(&self, sensor: usize, session: &str, rows: RecordBatch) -> Option<TableChunk> {
+        let table = self.wiring.source_tables[sensor].clone()?;
+        let key = Some(self.plan.rig.sensors[sensor].name.clone());
+        Some(TableChunk { table, key, session: session.to_owned(), run_id: self.run_id.clone(), rows, position: self.position })
     }
 
     fn run_step(&mut self, step: usize, session: &str, flush: bool) {
@@ -272,7 +220,7 @@ impl Worker {
         let planned = &plan.steps[step];
         let watermark = planned.inputs.iter().map(|input| self.watermarks[*input]).min().unwrap_or(i64::MAX);
         let mut output = Output::default();
-        self.steps[step].advance(&*planned.planned.step, watermark, &mut output);
+        self.steps[step].advance(&*planned.planned.step, watermark, self.log_time_ns, &mut output);
         if flush {
             self.steps[step].flush(&*planned.planned.step, &mut output);
         }
@@ -294,7 +242,7 @@ impl Worker {
     }
 
     fn give(&mut self, stream: usize, rows: &RecordBatch) {
-        for (step, port) in &self.readers[stream] {
+        for (step, port) in &self.wiring.readers[stream] {
             self.steps[*step].give(*port, rows.clone());
         }
     }
@@ -303,10 +251,10 @@ impl Worker {
     fn end_session(&mut self, log_time_ns: TimeNs) {
         self.run();
         let Some(session) = self.session.take() else { return };
-        for source in &mut self.sources {
-            (source.activity, source.watermark) = (Activity::Ended, i64::MAX);
+        for sensor in 0..self.sources.len() {
+            self.sources[sensor].state.watermark = i64::MAX;
+            self.release(sensor, i64::MAX, &session.id);
         }
-        self.run_sources(&session.id);
         for step in 0..self.steps.len() {
             self.run_step(step, &session.id, true);
         }
@@ -330,6 +278,12 @@ impl Worker {
         columns.extend(rows.columns()[1..].iter().cloned());
         rows::batch(&system::alerts(), columns)
     }
+}
+
+/// A step of a plan before its first session.
+fn running_step(plan: &Plan, step: usize) -> RunningStep {
+    let planned = &plan.steps[step];
+    RunningStep::new(&*planned.planned.step, planned.inputs.iter().map(|input| plan.schema(*input).clone()))
 }
 
 impl std::fmt::Debug for Worker {

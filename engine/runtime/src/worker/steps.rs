@@ -3,7 +3,12 @@
 use std::collections::VecDeque;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use proprio_core::{Output, Step, StepState, StreamSchema, TimeNs, rows};
+use serde::{Deserialize, Serialize};
+
+use super::rows_image::Rows;
+use super::snapshot::SnapshotError;
 
 /// A step at work: its state, its waiting rows and the watermarks on both sides.
 pub(super) struct RunningStep {
@@ -13,6 +18,8 @@ pub(super) struct RunningStep {
     pub(super) watermark: TimeNs,
     /// No row at or before this will be emitted again.
     pub(super) promised: TimeNs,
+    /// Log time of the message that last moved the watermark.
+    pub(super) since_ns: Option<TimeNs>,
 }
 
 struct Port {
@@ -20,22 +27,36 @@ struct Port {
     waiting: VecDeque<RecordBatch>,
 }
 
+/// A step's memory in a snapshot.
+#[derive(Serialize, Deserialize)]
+pub(super) struct StepImage {
+    state: Vec<u8>,
+    ports: Vec<Rows>,
+    watermark: TimeNs,
+    promised: TimeNs,
+    since_ns: Option<TimeNs>,
+}
+
 impl RunningStep {
     pub(super) fn new(step: &dyn Step, schemas: impl Iterator<Item = StreamSchema>) -> Self {
         let ports = schemas.map(|schema| Port { schema, waiting: VecDeque::new() }).collect();
-        Self { state: step.start(), ports, watermark: i64::MIN, promised: i64::MIN }
+        Self { state: step.start(), ports, watermark: i64::MIN, promised: i64::MIN, since_ns: None }
     }
 
-    /// A session's start.
+    /// A session's start, or a reload's: rows at or before `from_ns` are not for this state.
     pub(super) fn begin(&mut self, step: &dyn Step, from_ns: TimeNs) {
         self.state = step.start();
         self.ports.iter_mut().for_each(|port| port.waiting.clear());
-        (self.watermark, self.promised) = (from_ns, from_ns);
+        (self.watermark, self.promised, self.since_ns) = (from_ns, from_ns, None);
     }
 
-    /// Rows for a port.
+    /// Rows for a port. None is at or before the watermark, but for a step that began amid a session, where one input may
+    /// lag behind another.
     pub(super) fn give(&mut self, port: usize, rows: RecordBatch) {
-        self.ports[port].waiting.push_back(rows);
+        let (_, rows) = rows::split_at_watermark(&rows, self.watermark);
+        if rows.num_rows() > 0 {
+            self.ports[port].waiting.push_back(rows);
+        }
     }
 
     /// Rows that wait at all ports.
@@ -44,7 +65,7 @@ impl RunningStep {
     }
 
     /// Runs the operator over the rows up to `watermark`, when it has moved.
-    pub(super) fn advance(&mut self, step: &dyn Step, watermark: TimeNs, out: &mut Output) {
+    pub(super) fn advance(&mut self, step: &dyn Step, watermark: TimeNs, log_time_ns: TimeNs, out: &mut Output) {
         if watermark <= self.watermark {
             return;
         }
@@ -53,6 +74,7 @@ impl RunningStep {
         debug_assert!(promised <= watermark, "an operator promises no more than it was promised");
         self.watermark = watermark;
         self.promised = self.promised.max(promised);
+        self.since_ns = Some(log_time_ns);
     }
 
     /// A session's end.
@@ -60,25 +82,45 @@ impl RunningStep {
         step.flush(&mut self.state, out);
         self.promised = i64::MAX;
     }
+
+    /// All that it remembers.
+    pub(super) fn image(&self, step: &dyn Step) -> StepImage {
+        StepImage {
+            state: step.snapshot(&self.state),
+            ports: self.ports.iter().map(|port| Rows(port.waiting.iter().cloned().collect())).collect(),
+            watermark: self.watermark,
+            promised: self.promised,
+            since_ns: self.since_ns,
+        }
+    }
+
+    /// Takes over what a step remembered.
+    pub(super) fn restore(&mut self, step: &dyn Step, mut image: StepImage) -> Result<(), SnapshotError> {
+        let fits = |(port, rows): (&Port, &mut Rows)| rows.fits(&port.schema.columns);
+        if image.ports.len() != self.ports.len() || !self.ports.iter().zip(&mut image.ports).all(fits) {
+            return Err(SnapshotError::OtherPlan);
+        }
+        self.state = step.restore(&image.state)?;
+        for (port, rows) in self.ports.iter_mut().zip(image.ports) {
+            port.waiting = rows.0.into();
+        }
+        (self.watermark, self.promised, self.since_ns) = (image.watermark, image.promised, image.since_ns);
+        Ok(())
+    }
 }
 
 impl Port {
     fn take(&mut self, watermark: TimeNs) -> RecordBatch {
-        let mut taken = Vec::new();
+        let mut taken = Rows::default();
         while let Some(batch) = self.waiting.pop_front() {
             let (now, later) = rows::split_at_watermark(&batch, watermark);
-            if now.num_rows() > 0 {
-                taken.push(now);
-            }
+            taken.push(now);
             if later.num_rows() > 0 {
                 self.waiting.push_front(later);
                 break;
             }
         }
-        match taken.len() {
-            0 => self.schema.empty(),
-            1 => taken.remove(0),
-            _ => arrow_select::concat::concat_batches(&self.schema.columns, &taken).expect("rows of one stream share its schema"),
-        }
+        let schema: &SchemaRef = &self.schema.columns;
+        taken.take(schema).unwrap_or_else(|| self.schema.empty())
     }
 }

@@ -9,6 +9,7 @@ use proprio_core::{
     Decision, Event, Operator, Output, Planned, Recorded, Samples, Sensor, SourceMessage, StreamSchema, TableChunk, TableSpec, TimeNs, rows,
 };
 
+use super::watermarks::WAITING_BYTES_MAX;
 use super::*;
 use crate::plan::PlannedStep;
 
@@ -110,6 +111,7 @@ fn worker() -> Worker {
         op: "pairs",
         stream: "pairs".into(),
         key: None,
+        config: serde_json::json!({}),
         inputs: vec![0, 1],
         planned: Planned::new(Pairs, StreamSchema::new(vec![], &[], None)),
         table: Some("pairs".into()),
