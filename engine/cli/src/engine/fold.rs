@@ -21,9 +21,9 @@ pub struct Fold {
     run_id: String,
     lineage: Lineage,
     origin: Origin,
-    reloaded: Reloaded,
-    /// Whether recorded reloads are obeyed; one that runs another plan over an old recording keeps its own.
-    pub obeys_reloads: bool,
+    reloaded: Option<Reloaded>,
+    /// Reloads recorded after this position are obeyed; one that runs another plan over an old recording keeps its own.
+    obeys_after: i64,
 }
 
 impl Fold {
@@ -32,7 +32,7 @@ impl Fold {
         let lineage = lineage::of(&plan);
         let run_id = lineage.run_id();
         let worker = Worker::new(plan.clone(), wire::decode, run_id.clone());
-        Self { worker, plan, run_id, lineage, origin, reloaded: Reloaded::default(), obeys_reloads: true }
+        Self { worker, plan, run_id, lineage, origin, reloaded: None, obeys_after: -1 }
     }
 
     /// A live fold as a snapshot left it.
@@ -43,7 +43,13 @@ impl Fold {
         let lineage = lineage::of(&plan);
         let run_id = lineage.run_id();
         let worker = Worker::restore(plan.clone(), wire::decode, run_id.clone(), state)?;
-        Ok(Self { worker, plan, run_id, lineage, origin: Origin::Live, reloaded: Reloaded::default(), obeys_reloads: true })
+        Ok(Self { worker, plan, run_id, lineage, origin: Origin::Live, reloaded: None, obeys_after: -1 })
+    }
+
+    /// The same, but for reloads that were recorded up to a position: they had been replaced by this plan.
+    #[must_use]
+    pub fn obeying_after(self, position: i64) -> Self {
+        Self { obeys_after: position, ..self }
     }
 
     /// The worker.
@@ -62,8 +68,8 @@ impl Fold {
     }
 
     /// What the last reload kept, and what began anew.
-    pub fn reloaded(&self) -> &Reloaded {
-        &self.reloaded
+    pub fn reloaded(&self) -> Option<&Reloaded> {
+        self.reloaded.as_ref()
     }
 
     /// The open session's id; empty when none is open.
@@ -92,13 +98,15 @@ impl Fold {
     fn after(&mut self, message: &Recorded, chunks: &mut Vec<TableChunk>) -> anyhow::Result<()> {
         match &message.event {
             Event::Decision(Decision::SessionStart { .. }) => self.name_run(message, chunks),
-            Event::Decision(Decision::Reload { texts, .. }) if self.obeys_reloads => {
+            Event::Decision(Decision::Reload { texts, .. }) if message.position > self.obeys_after => {
                 let loaded = proprio_runtime::load_texts(texts, REGISTRY);
                 let loaded = loaded.map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
                 let plan = Arc::new(loaded.with_context(|| format!("the reload at position {} makes no plan", message.position))?.plan);
                 self.lineage = lineage::of(&plan);
                 self.run_id = self.lineage.run_id();
-                self.reloaded = self.worker.reload(plan.clone(), self.run_id.clone());
+                let mut reloaded = self.worker.reload(plan.clone(), self.run_id.clone());
+                chunks.append(&mut reloaded.chunks);
+                self.reloaded = Some(reloaded);
                 self.plan = plan;
                 self.name_run(message, chunks);
             }

@@ -1,13 +1,13 @@
 //! A rig at work, without its network and its clock: what arrives is recorded, folded and kept, and what is durable is
 //! acknowledged. The running engine and the fault bench drive the same thing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use proprio_core::control::Ack;
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, Rig, TableChunk, TimeNs};
-use proprio_recording::{Recorder, Texts};
+use proprio_recording::{Disk, Recorder, Snapshot, Snapshots, Texts};
 use proprio_runtime::Plan;
 use proprio_zenoh::{Arrival, Incoming, wire};
 
@@ -34,23 +34,11 @@ pub struct Live {
     rounds: Rounds,
 }
 
-/// A commit round (contract 8): the state at a position, to be written once the tables hold every row up to there.
-pub struct Round {
-    /// Where it stands; a chunk's end.
-    pub position: i64,
-    /// The run in force.
-    pub run_id: String,
-    /// The open session.
-    pub session: String,
-    /// The worker's state.
-    pub state: Vec<u8>,
-}
-
 /// Where the commit rounds stand.
 #[derive(Default)]
 struct Rounds {
     /// Captured, and not durable yet.
-    captured: Option<Round>,
+    captured: Option<Snapshot>,
     under_way: bool,
     /// Position of the last one that succeeded.
     committed: Option<i64>,
@@ -65,7 +53,9 @@ impl Live {
     /// When the recording can't be read, or rows don't fit their tables.
     pub fn open(plan: Arc<Plan>, parts: Parts, now_ns: TimeNs) -> anyhow::Result<(Self, Recovered)> {
         let Parts { recorder, sink, snapshots, disk } = parts;
-        let (fold, recovered) = recovery::recover(plan, &disk, &snapshots, &*sink)?;
+        let mut snapshots = snapshots.lock().unwrap_or_else(PoisonError::into_inner);
+        let (fold, recovered) = recovery::recover(plan, &disk, &mut snapshots, &*sink)?;
+        drop(snapshots);
         let liveness = Liveness::resumed(&fold.plan().rig, &fold.worker().source_starts(), now_ns);
         let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default() };
         let start = Decision::EngineStart {
@@ -121,10 +111,6 @@ impl Live {
         let mut alerts = Vec::new();
         for decision in decisions {
             let begins = matches!(decision, Decision::SessionStart { .. });
-            if begins {
-                let plan = self.fold.plan();
-                self.recorder.begin_segment(&plan.rig, &texts(plan));
-            }
             let recorded = self.record(Event::Decision(decision), now_ns);
             alerts.extend(self.advance(&[recorded])?);
             if begins {
@@ -154,8 +140,9 @@ impl Live {
         self.pending.release(self.recorder.durable_position()).unwrap_or_default()
     }
 
-    /// A commit round that may begin: one is due, its position is durable, and none is under way.
-    pub fn round(&mut self, now_ns: TimeNs) -> Option<Round> {
+    /// The state that a commit round (contract 8) may begin with, to be written once the tables hold every row up to its
+    /// position: one is due, its position is durable, and none is under way.
+    pub fn round(&mut self, now_ns: TimeNs) -> Option<Snapshot> {
         let rounds = &self.rounds;
         let is_free = rounds.captured.is_none() && !rounds.under_way && now_ns >= rounds.not_before_ns;
         if is_free && self.recorder.trouble().is_none() && self.sink.should_commit() {
@@ -169,8 +156,8 @@ impl Live {
     }
 
     /// The state as it is now, for a round.
-    pub fn capture(&self) -> Round {
-        Round {
+    pub fn capture(&self) -> Snapshot {
+        Snapshot {
             position: self.fold.worker().position(),
             run_id: self.fold.run_id().to_owned(),
             session: self.fold.session().to_owned(),
@@ -289,9 +276,9 @@ pub struct Parts {
     /// Where rows go.
     pub sink: Arc<dyn Sink>,
     /// Where states go.
-    pub snapshots: Arc<proprio_recording::Snapshots>,
+    pub snapshots: Arc<Mutex<Snapshots>>,
     /// Where all of it lies.
-    pub disk: Arc<dyn proprio_recording::Disk>,
+    pub disk: Arc<dyn Disk>,
 }
 
 /// The texts that a segment carries: the files, and the run that they make in this build.

@@ -17,7 +17,7 @@ mod turn;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::Context as _;
@@ -67,7 +67,7 @@ impl Engine {
         let plan = Arc::new(loaded.plan);
         let rig = plan.rig.clone();
         let clock = ArrivalClock::start();
-        let disk: Arc<dyn Disk> = Arc::new(Folder::open(&options.data)?);
+        let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
         let store = Arc::new(store);
@@ -78,7 +78,7 @@ impl Engine {
             "the tables in {} hold rows up to position {held}, but the recording goes on at {next}: is its folder gone?",
             options.data.display()
         );
-        let snapshots = Arc::new(Snapshots::open(disk.clone(), &rig.name)?);
+        let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &rig.name)));
         room::report(&*disk, &rig);
 
         let session = proprio_zenoh::open_router(&options.zenoh).await?;

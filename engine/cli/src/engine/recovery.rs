@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use proprio_operators::REGISTRY;
-use proprio_recording::{Disk, Reader, SessionEntry, Snapshots};
+use proprio_core::{Decision, Event, Recorded, Rig};
+use proprio_recording::{Disk, Head, Read, Reader, SessionEntry, Snapshots, Texts};
 use proprio_runtime::Plan;
 
 use super::fold::{Fold, rendered};
@@ -52,47 +53,99 @@ impl fmt::Display for Recovered {
 ///
 /// # Errors
 /// When the recording can't be read, or rows don't fit their tables.
-pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &Snapshots, sink: &dyn Sink) -> anyhow::Result<(Fold, Recovered)> {
+pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots, sink: &dyn Sink) -> anyhow::Result<(Fold, Recovered)> {
     let begun = Instant::now();
     let sessions = proprio_recording::sessions(&**disk, &plan.rig.name).context("the recording can't be listed")?;
-    let Some(open) = sessions.last().filter(|session| session.end.is_none()) else {
+    let Some(open) = sessions.last().filter(|session| session.last.is_none()) else {
         return Ok((Fold::new(plan, Origin::Live), Recovered::default()));
     };
-    let mut recovered = Recovered { session: Some(open.session.clone()), ..Recovered::default() };
-    recovered.takes_over = open.last_texts != texts(&plan);
-    let (mut fold, from) = begin(&plan, open, snapshots, &mut recovered)?;
-    let reader = Reader::open(disk.clone(), &plan.rig.name, from)?;
+    let mut recovered = Recovered { session: Some(open.id.clone()), ..Recovered::default() };
+    let (mut fold, from) = match newest_snapshot(&plan, open, snapshots) {
+        Some((fold, position)) => {
+            recovered.snapshot = Some(position);
+            (fold, position + 1)
+        }
+        None => {
+            let bases = bases(disk, &plan.rig.name, open)?;
+            recovered.takes_over = bases.last_texts != texts(&plan);
+            let fold = if recovered.takes_over {
+                Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX)
+            } else {
+                Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since)
+            };
+            (fold, open.first_position)
+        }
+    };
+    let reader = Reader::open(disk, &plan.rig.name, from)?;
     let mut replay = Replay::new(reader, &mut fold, sink.transactions(), None);
     while let Some(step) = replay.step().context("the open session can't be recovered")? {
         recovered.messages += step.messages as u64;
         sink.append(&step.chunks, step.position).context("recovered rows can't be taken into the tables")?;
     }
     recovered.undeclared = replay.undeclared;
-    fold.obeys_reloads = true;
     recovered.seconds = begun.elapsed().as_secs_f64();
-    Ok((fold, recovered))
+    Ok((fold.obeying_after(-1), recovered))
 }
 
-/// The fold to begin with, and the first position it needs: from the newest snapshot of this run, or at the session's start.
-fn begin(plan: &Arc<Plan>, open: &SessionEntry, snapshots: &Snapshots, recovered: &mut Recovered) -> anyhow::Result<(Fold, i64)> {
+/// The newest state of this run in the open session that can be read, and its position.
+fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, snapshots: &mut Snapshots) -> Option<(Fold, i64)> {
     let run_id = crate::lineage::of(plan).run_id();
-    let mut newest = snapshots.newest(&run_id, &open.session);
-    while let Some(snapshot) = newest {
-        match Fold::restore(plan.clone(), &snapshot.state) {
-            Ok(fold) => {
-                recovered.snapshot = Some(snapshot.position);
-                return Ok((fold, snapshot.position + 1));
-            }
-            Err(error) => tracing::warn!(position = snapshot.position, %error, "a snapshot does not fit; an older one or none is taken"),
+    let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok()??;
+    if snapshot.session != open.id {
+        return None;
+    }
+    match Fold::restore(plan.clone(), &snapshot.state) {
+        Ok(fold) => Some((fold, snapshot.position)),
+        Err(error) => {
+            tracing::warn!(position = snapshot.position, %error, "a snapshot does not fit; the session is run again from its start");
+            None
         }
-        newest = snapshots.before(snapshot.position, &run_id, &open.session);
     }
-    if recovered.takes_over {
-        let mut fold = Fold::new(plan.clone(), Origin::Live);
-        fold.obeys_reloads = false;
-        return Ok((fold, open.first_position));
+}
+
+/// With which files a session's rows are made.
+pub struct Bases {
+    /// Those it began with, or those of the last restart that took it over.
+    pub texts: Texts,
+    /// Position of that restart; −1 when there was none. Reloads before it no longer count.
+    pub since: i64,
+    /// Those in force at its end.
+    pub last_texts: Texts,
+}
+
+/// With which files a session's rows are made, from the heads of its segments.
+///
+/// # Errors
+/// When the recording can't be read.
+pub fn bases(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Bases> {
+    let mut bases = Bases { texts: session.texts.clone(), since: -1, last_texts: session.texts.clone() };
+    let heads = proprio_recording::heads(&**disk, rig)?;
+    let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
+    for head in heads.iter().filter(mine) {
+        if head.texts != bases.last_texts && is_taken_over(disk, rig, head.first_position)? {
+            (bases.texts, bases.since) = (head.texts.clone(), head.first_position);
+        }
+        bases.last_texts.clone_from(&head.texts);
     }
-    let loaded = proprio_runtime::load_texts(&open.texts, REGISTRY).map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
-    let first = loaded.context("the files that the session began with make no plan")?.plan;
-    Ok((Fold::new(Arc::new(first), Origin::Live), open.first_position))
+    Ok(bases)
+}
+
+/// Whether an engine start at this position took the session over from another run.
+fn is_taken_over(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<bool> {
+    // An engine start is about no sensor, so any rig reads it.
+    let none = Rig { name: rig.to_owned(), sensors: Vec::new() };
+    let first = Reader::open(disk, rig, position)?.next(&none)?;
+    let Some(Read::Message(Recorded { event: Event::Decision(Decision::EngineStart { takes_over, .. }), .. })) = first else {
+        return Ok(false);
+    };
+    Ok(takes_over)
+}
+
+/// The plan that a segment's texts make.
+///
+/// # Errors
+/// When this build finds mistakes in them.
+pub fn plan_of(texts: &Texts) -> anyhow::Result<Arc<Plan>> {
+    let loaded = proprio_runtime::load_texts(texts, REGISTRY).map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
+    Ok(Arc::new(loaded.context("the recorded files make no plan in this build")?.plan))
 }

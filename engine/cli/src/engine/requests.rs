@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use proprio_core::control::{Reply, Request, SensorStatus, Status};
+use proprio_core::control::{Reply, Request, SensorStatus, Status, StepStatusReply};
 use proprio_core::{Decision, TimeNs};
 use proprio_operators::REGISTRY;
 use proprio_zenoh::{AckPublisher, Egress};
@@ -71,12 +71,12 @@ impl Turn {
         alerts.extend(more);
         self.send(&alerts);
         (self.egress, self.acks) = (egress, acks);
-        let reloaded = self.live.fold().reloaded();
+        let reloaded = self.live.fold().reloaded().expect("it was just reloaded").clone();
         let run_id = self.live.fold().run_id().to_owned();
         tracing::info!(run_id, kept = reloaded.kept.len(), fresh = reloaded.fresh.join(", "), "reloaded at position {position}");
         let detail = Some(format!("run {run_id} from position {position}; new or changed: {}", reloaded.fresh.join(", ")));
         self.live.note(&Audit { kind: "reload", detail, ..Audit::default() }, now_ns)?;
-        Ok((Some(position), Reply::Reloaded { position, run_id, kept: reloaded.kept.clone(), fresh: reloaded.fresh.clone() }))
+        Ok((Some(position), Reply::Reloaded { position, run_id, kept: reloaded.kept, fresh: reloaded.fresh }))
     }
 
     /// The decisions to record.
@@ -104,7 +104,7 @@ impl Turn {
     }
 
     fn refuse_while_still(&self) -> Reply {
-        let trouble = self.live.recorder().trouble().map_or_else(|| "the tables can't be written".to_owned(), |trouble| trouble.to_string());
+        let trouble = self.live.recorder().trouble().map_or_else(|| "the tables can't be written".to_owned(), |trouble| trouble.text);
         Reply::Refused { reason: format!("the engine stands still until the disk takes more: {trouble}") }
     }
 
@@ -112,16 +112,27 @@ impl Turn {
     fn status(&self) -> Status {
         let (live, worker) = (&self.live, self.live.fold().worker());
         let sensors =
-            live.rig().sensors.iter().zip(worker.sources()).enumerate().map(|(sensor, (file, (counts, watermark_ns)))| SensorStatus {
+            live.rig().sensors.iter().zip(worker.source_statuses()).enumerate().map(|(sensor, (file, source))| SensorStatus {
                 name: file.name.clone(),
                 present: live.liveness().present(sensor),
-                rows: counts.rows,
-                lost: counts.lost,
-                late: counts.late,
-                rejected: counts.rejected,
-                duplicates: counts.duplicates,
-                watermark_ns: Some(watermark_ns).filter(|watermark_ns| *watermark_ns > 0 && *watermark_ns < i64::MAX),
+                rows: source.counts.rows,
+                lost: source.counts.lost,
+                late: source.counts.late,
+                rejected: source.counts.rejected,
+                duplicates: source.counts.duplicates,
+                watermark_ns: known(source.watermark_ns),
+                idle: source.idle,
+                clock: source.clock,
+                rate_hz: source.rate_hz,
             });
+        let steps = worker.steps().map(|step| StepStatusReply {
+            id: step.id,
+            stream: step.stream,
+            watermark_ns: known(step.watermark_ns),
+            waiting_rows: step.waiting_rows,
+            waits_for: step.waits_for,
+            since_ns: step.since_ns,
+        });
         Status {
             rig: live.rig().name.clone(),
             session: live.fold().session().to_owned(),
@@ -129,8 +140,14 @@ impl Turn {
             durable_position: live.recorder().durable_position(),
             tables_position: self.store.tables_position(),
             sensors: sensors.collect(),
+            steps: steps.collect(),
         }
     }
+}
+
+/// A watermark, unless its session has not begun or has ended.
+fn known(watermark_ns: TimeNs) -> Option<TimeNs> {
+    (1..i64::MAX).contains(&watermark_ns).then_some(watermark_ns)
 }
 
 fn words(text: &str) -> Result<(), String> {

@@ -1,13 +1,13 @@
 //! The engine's one thread: takes what has come, records it, runs the worker, and hands on what is durable.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proprio_core::control::Reply;
-use proprio_recording::Snapshots;
+use proprio_recording::{Snapshot, Snapshots};
 use proprio_tables::{Store, TablesError};
 use proprio_zenoh::control::Call;
 use proprio_zenoh::{AckPublisher, ArrivalClock, Egress, Ingress, Session};
@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 
 use super::alerts::Alert;
 use super::bursts::Bursts;
-use super::live::{Live, Round};
+use super::live::Live;
 use super::metrics::Metrics;
 
 /// How long the thread waits for a message before it looks at time, requests and the disk.
@@ -35,7 +35,7 @@ pub struct Turn {
     pub clock: ArrivalClock,
     pub ingress: Ingress,
     pub store: Arc<Store>,
-    pub snapshots: Arc<Snapshots>,
+    pub snapshots: Arc<Mutex<Snapshots>>,
     pub acks: AckPublisher,
     pub egress: Egress,
     pub session: Session,
@@ -216,10 +216,11 @@ impl Turn {
 }
 
 /// A commit round (contract 8): the tables first, the snapshot last.
-async fn commit(round: Round, store: Arc<Store>, snapshots: Arc<Snapshots>) -> Result<i64, TablesError> {
-    store.commit(round.position).await?;
+async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapshots>>) -> Result<i64, TablesError> {
     let position = round.position;
-    let written = tokio::task::spawn_blocking(move || snapshots.write(round.position, &round.run_id, &round.session, &round.state)).await;
+    store.commit(position).await?;
+    let write = move || snapshots.lock().unwrap_or_else(PoisonError::into_inner).write(&round);
+    let written = tokio::task::spawn_blocking(write).await;
     match written {
         Ok(Ok(())) => {}
         // The one before serves as well; recovery only takes longer.
