@@ -1,7 +1,9 @@
 //! What a table is, and the rows that the worker hands to it.
 
+use std::sync::Arc;
+
 use arrow_array::RecordBatch;
-use arrow_schema::{DataType, Field, SchemaRef};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
 use crate::schema::{FieldExt, StreamSchema, column, float, text};
 
@@ -16,6 +18,9 @@ pub struct TableSpec {
     pub columns: SchemaRef,
     /// Whether rows come at a sensor's rate, so that the table is partitioned by month.
     pub high_rate: bool,
+    /// Whether rows tell of this process and not of the recording (contract 11): they have no position, and no replay gives
+    /// them again.
+    pub operational: bool,
 }
 
 /// Rows for one table.
@@ -31,7 +36,7 @@ pub struct TableChunk {
     pub run_id: String,
     /// Rows; a column of the table that is absent here is null.
     pub rows: RecordBatch,
-    /// Position of the last message that caused them (contract 4).
+    /// Position of the last message that caused them (contract 4); means nothing for an operational table.
     pub position: i64,
 }
 
@@ -55,8 +60,14 @@ pub mod system {
     pub const REJECTED: &str = "rejected";
     /// A person's words.
     pub const NOTES: &str = "notes";
-    /// What made the rows: one row a run.
+    /// What made the rows: one row for each run of a session, written before the run's other rows.
     pub const LINEAGE: &str = "lineage";
+    /// Which runs of a session its tables show: the newest row holds. Without one, the runs that were live.
+    pub const ADOPTIONS: &str = "adoptions";
+    /// How each sensor's clock was mapped to the rig's.
+    pub const CLOCKS: &str = "clocks";
+    /// What was sent, withheld and asked for. Operational.
+    pub const AUDIT: &str = "audit";
 
     /// Rows of `sessions`.
     pub fn sessions() -> StreamSchema {
@@ -100,13 +111,15 @@ pub mod system {
         StreamSchema::new(fields, &["stream", "key", "state"], None)
     }
 
-    /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all.
+    /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all. `policy` is
+    /// what was put in their place: `missing`, `fill` or `hold`.
     pub fn losses() -> StreamSchema {
         let fields = vec![
             text("stream").required(),
             column("sequence", DataType::Int64),
             column("count", DataType::Int64).required(),
             text("reason").required(),
+            text("policy").required(),
         ];
         StreamSchema::new(fields, &["stream", "sequence"], None)
     }
@@ -139,19 +152,93 @@ pub mod system {
         StreamSchema::new(vec![text("author").required(), text("text").required()], &["author"], None)
     }
 
-    /// Rows of `lineage`: the texts and versions behind a `run_id`.
+    /// Rows of `lineage`: the texts and versions behind a `run_id`, and its `origin`: [`origin::LIVE`], [`origin::REBUILD`] or
+    /// [`origin::AMENDMENT`].
     pub fn lineage() -> StreamSchema {
-        let names = ["pipeline", "pipeline_text", "rig_text", "operators", "build", "target"];
+        let names = ["origin", "pipeline", "pipeline_text", "rig_text", "operators", "build", "target"];
         StreamSchema::new(names.map(|name| text(name).required()).to_vec(), &[], None)
+    }
+
+    /// Where a run's rows came from.
+    pub mod origin {
+        /// Sensors, while the session ran; or their recovery after a crash.
+        pub const LIVE: &str = "live";
+        /// The session's recording, later, through another pipeline.
+        pub const REBUILD: &str = "rebuild";
+        /// The session's recording and its amendments.
+        pub const AMENDMENT: &str = "amendment";
+    }
+
+    /// Rows of `adoptions`: the runs that a session shows from now on, as [`runs_to_text`] writes them, and who said so.
+    pub fn adoptions() -> StreamSchema {
+        StreamSchema::new(vec![text("runs").required(), text("who")], &[], None)
+    }
+
+    /// A set of runs as one text: a JSON list.
+    pub fn runs_to_text<'a>(runs: impl IntoIterator<Item = &'a str>) -> String {
+        serde_json::Value::from_iter(runs).to_string()
+    }
+
+    /// The runs that [`runs_to_text`] wrote; `None` for any other text.
+    pub fn runs_of_text(text: &str) -> Option<Vec<String>> {
+        serde_json::from_str(text).ok()
+    }
+
+    /// Rows of `clocks`, one for each change of a fit: rig time = device time + `offset_ns`, which grows by `drift_ppb` of the
+    /// device's time; no delay below `latency_floor_ns` can be seen. `event` is null for a fit, or says what was found, such as
+    /// a reset, with its `jump_ns`.
+    pub fn clocks() -> StreamSchema {
+        let ns = |name: &str| column(name, DataType::Int64).unit("ns");
+        let fields = vec![
+            text("stream").required(),
+            ns("offset_ns").required(),
+            column("drift_ppb", DataType::Int64).unit("ppb").required(),
+            ns("uncertainty_ns"),
+            ns("latency_floor_ns"),
+            text("event"),
+            ns("jump_ns"),
+        ];
+        StreamSchema::new(fields, &["stream"], None)
+    }
+
+    /// Rows of `audit`: at `time_ns`, `who` did what `kind` says to `subject`; `what` names the thing, `detail` tells more. A kind
+    /// is one of [`audit_kind`].
+    pub fn audit() -> StreamSchema {
+        StreamSchema::new(vec![text("kind").required(), text("who"), text("subject"), text("what"), text("detail")], &["kind"], None)
+    }
+
+    /// Kinds of `audit` rows.
+    pub mod audit_kind {
+        /// An alert or cue was sent.
+        pub const ALERT_SENT: &str = "alert_sent";
+        /// An alert or cue was not sent: the engine was catching up.
+        pub const ALERT_WITHHELD: &str = "alert_withheld";
+        /// An alert or cue was sent while the recording failed.
+        pub const ALERT_UNRECORDED: &str = "alert_unrecorded";
+        /// A person or program asked for something.
+        pub const REQUEST: &str = "request";
+        /// Sessions were removed.
+        pub const FORGET: &str = "forget";
+        /// A session's shown runs were replaced.
+        pub const ADOPT: &str = "adopt";
+        /// The pipeline was replaced while running.
+        pub const RELOAD: &str = "reload";
+        /// An engine began.
+        pub const ENGINE_START: &str = "engine_start";
     }
 
     /// Every system table.
     pub fn tables() -> Vec<TableSpec> {
-        let keyed = |name: &str, key: Option<&str>, schema: StreamSchema| TableSpec {
-            name: name.to_owned(),
-            key: key.map(str::to_owned),
-            columns: schema.columns,
-            high_rate: false,
+        let keyed = |name: &str, key: Option<&str>, schema: StreamSchema| {
+            // The store adds the key column; rows that carry it themselves need no key on their chunk.
+            let own = schema.columns.fields().iter().filter(|field| Some(field.name().as_str()) != key).cloned();
+            TableSpec {
+                name: name.to_owned(),
+                key: key.map(str::to_owned),
+                columns: Arc::new(Schema::new(own.collect::<Vec<_>>())),
+                high_rate: false,
+                operational: name == AUDIT,
+            }
         };
         vec![
             keyed(SESSIONS, None, sessions()),
@@ -163,6 +250,9 @@ pub mod system {
             keyed(REJECTED, None, rejected()),
             keyed(NOTES, Some("sensor"), notes()),
             keyed(LINEAGE, None, lineage()),
+            keyed(ADOPTIONS, None, adoptions()),
+            keyed(CLOCKS, Some("stream"), clocks()),
+            keyed(AUDIT, None, audit()),
         ]
     }
 }

@@ -29,7 +29,7 @@ const SCHEMA: &str = "public";
 /// Every table at one instant: the Delta versions, and the hot rows after them.
 #[derive(Clone, Debug)]
 pub struct Catalog {
-    tables: Arc<BTreeMap<String, Arc<PinnedTable>>>,
+    tables: Arc<Tables>,
     session: SessionState,
     position: i64,
 }
@@ -43,7 +43,7 @@ pub struct Answer {
 }
 
 impl Catalog {
-    pub(crate) fn new(tables: BTreeMap<String, Arc<PinnedTable>>, session: SessionState, position: i64) -> Self {
+    pub(crate) fn new(tables: Tables, session: SessionState, position: i64) -> Self {
         Self { tables: Arc::new(tables), session, position }
     }
 
@@ -52,15 +52,14 @@ impl Catalog {
         self.position
     }
 
-    /// Names of the tables, in order, without the `_latest` views.
+    /// Names of the tables, in order, without their views.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.tables.keys().map(String::as_str)
     }
 
-    /// Columns of a table or of its `_latest` view, with unit, frame, segment and side as metadata.
+    /// Columns of a table or of one of its views, with unit, frame, segment and side as metadata.
     pub fn columns(&self, table: &str) -> Option<SchemaRef> {
-        let base = table.strip_suffix(latest::SUFFIX).filter(|_| !self.tables.contains_key(table)).unwrap_or(table);
-        self.tables.get(base).map(|table| table.schema.clone())
+        View::of(table, &self.tables).map(|(_, table, _)| table.schema.clone())
     }
 
     /// Runs one read-only statement: SELECT, DESCRIBE, SHOW or EXPLAIN.
@@ -115,35 +114,63 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
     Ok(SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build())
 }
 
-/// The pinned tables as DataFusion looks them up; `_latest` views are made when they are asked for.
-#[derive(Debug)]
-struct Pinned(Arc<BTreeMap<String, Arc<PinnedTable>>>);
+/// What a table's name with every run of each session ends in.
+pub(crate) const ALL: &str = "_all";
 
-impl Pinned {
-    fn base(&self, name: &str) -> Option<(&String, &Arc<PinnedTable>)> {
-        name.strip_suffix(latest::SUFFIX).and_then(|base| self.0.get_key_value(base))
+/// What a name stands for beside a table itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum View {
+    /// The table.
+    None,
+    /// The newest rows of those that it shows.
+    Latest,
+    /// Every run of each session.
+    All,
+}
+
+impl View {
+    fn of<'a>(name: &str, tables: &'a Tables) -> Option<(&'a str, &'a Arc<PinnedTable>, Self)> {
+        let views = [("", Self::None), (latest::SUFFIX, Self::Latest), (ALL, Self::All)];
+        views.into_iter().find_map(|(suffix, view)| {
+            let (base, table) = tables.get_key_value(name.strip_suffix(suffix)?)?;
+            Some((base.as_str(), table, view))
+        })
     }
 }
+
+/// A table's name without the suffix of a view, and that suffix.
+pub(crate) fn base_name(name: &str) -> (&str, &'static str) {
+    let views = [latest::SUFFIX, ALL];
+    views.into_iter().find_map(|suffix| Some((name.strip_suffix(suffix)?, suffix))).unwrap_or((name, ""))
+}
+
+type Tables = BTreeMap<String, Arc<PinnedTable>>;
+
+/// The pinned tables as DataFusion looks them up; views are made when they are asked for.
+#[derive(Debug)]
+struct Pinned(Arc<Tables>);
 
 #[async_trait]
 impl SchemaProvider for Pinned {
     fn table_names(&self) -> Vec<String> {
-        self.0.keys().flat_map(|name| [name.clone(), format!("{name}{}", latest::SUFFIX)]).collect()
+        self.0.keys().flat_map(|name| ["", ALL, latest::SUFFIX].map(|suffix| format!("{name}{suffix}"))).collect()
     }
 
     async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
-        if let Some(table) = self.0.get(name) {
-            return Ok(Some(table.clone()));
-        }
-        Ok(self.base(name).map(|(base, table)| Arc::new(Latest::of(base, table.clone())) as Arc<dyn TableProvider>))
+        Ok(View::of(name, &self.0).map(|(base, table, view)| -> Arc<dyn TableProvider> {
+            match view {
+                View::None => table.clone(),
+                View::Latest => Arc::new(Latest::of(base, table.clone())),
+                View::All => Arc::new(table.whole()),
+            }
+        }))
     }
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {
-        let base = self.0.contains_key(name).then_some(TableType::Base);
-        Ok(base.or_else(|| self.base(name).map(|_| TableType::View)))
+        Ok(View::of(name, &self.0).map(|(_, _, view)| if view == View::None { TableType::Base } else { TableType::View }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.0.contains_key(name) || self.base(name).is_some()
+        View::of(name, &self.0).is_some()
     }
 }

@@ -2,8 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
+use arrow_select::filter::filter_record_batch;
+
+use crate::schema;
 
 /// Small batches are joined from this many rows on, so that a query doesn't walk thousands of them.
 const SEAL_ROWS: usize = 8192;
@@ -31,10 +36,11 @@ pub(crate) struct HotBatch {
 impl Hot {
     /// Takes rows in.
     pub(crate) fn push(&mut self, rows: RecordBatch, position: i64) {
-        let bytes = rows_bytes(&rows);
-        self.tail_rows += rows.num_rows();
-        self.bytes += bytes;
-        self.tail.push(Arc::new(HotBatch { ends: vec![(position, rows.num_rows())], bytes, rows }));
+        let ends = vec![(position, rows.num_rows())];
+        let batch = HotBatch::new(rows, ends);
+        self.tail_rows += batch.rows.num_rows();
+        self.bytes += batch.bytes;
+        self.tail.push(Arc::new(batch));
         if self.tail_rows >= SEAL_ROWS || self.tail.len() >= SEAL_BATCHES {
             self.seal();
         }
@@ -50,23 +56,39 @@ impl Hot {
         self.sealed.iter().chain(&self.tail).cloned().collect()
     }
 
-    /// The rows at or before `position`, if there are any.
-    pub(crate) fn up_to(&self, position: i64) -> Option<Vec<RecordBatch>> {
+    /// The rows after one position and at or before another, if there are any.
+    pub(crate) fn between(&self, after: Option<i64>, position: i64) -> Option<Vec<RecordBatch>> {
         let mut batches = Vec::new();
         for batch in self.sealed.iter().chain(&self.tail) {
-            let cut = batch.ends.partition_point(|(at, _)| *at <= position);
-            if cut > 0 {
-                batches.push(batch.rows.slice(0, batch.ends[cut - 1].1));
+            let [from, to] = [after, Some(position)].map(|at| batch.rows_up_to(at));
+            if to > from {
+                batches.push(batch.rows.slice(from, to - from));
             }
         }
         (!batches.is_empty()).then_some(batches)
     }
 
+    /// Gives every row the columns that its table has gained.
+    pub(crate) fn widen(&mut self, schema: &SchemaRef) {
+        self.change(|batch| Some(HotBatch::new(schema::widened(&batch.rows, schema), batch.ends.clone())));
+    }
+
+    /// Forgets the rows of some sessions, and gives their number.
+    pub(crate) fn forget(&mut self, sessions: &[String]) -> usize {
+        let rows = |hot: &Self| hot.pin().iter().map(|batch| batch.rows.num_rows()).sum::<usize>();
+        let before = rows(self);
+        self.change(|batch| batch.without(sessions));
+        before - rows(self)
+    }
+
     /// Forgets the rows at or before `position`.
     pub(crate) fn drop_up_to(&mut self, position: i64) {
+        self.change(|batch| batch.after(position));
+    }
+
+    fn change(&mut self, change: impl Fn(&HotBatch) -> Option<HotBatch>) {
         for list in [&mut self.sealed, &mut self.tail] {
-            let rest = list.drain(..).filter_map(|batch| after(batch, position)).collect();
-            *list = rest;
+            *list = list.iter().filter_map(|batch| change(batch).map(Arc::new)).collect();
         }
         self.tail_rows = self.tail.iter().map(|batch| batch.rows.num_rows()).sum();
         self.bytes = self.sealed.iter().chain(&self.tail).map(|batch| batch.bytes).sum();
@@ -83,8 +105,7 @@ impl Hot {
                 ends.extend(batch.ends.iter().map(|(position, rows)| (*position, before + rows)));
                 before += batch.rows.num_rows();
             }
-            let bytes = self.tail.iter().map(|batch| batch.bytes).sum();
-            self.sealed.push(Arc::new(HotBatch { rows: joined, ends, bytes }));
+            self.sealed.push(Arc::new(HotBatch::new(joined, ends)));
             self.tail.clear();
         } else {
             self.sealed.append(&mut self.tail);
@@ -93,19 +114,33 @@ impl Hot {
     }
 }
 
-/// What is left of a batch after `position`.
-fn after(batch: Arc<HotBatch>, position: i64) -> Option<Arc<HotBatch>> {
-    let cut = batch.ends.partition_point(|(at, _)| *at <= position);
-    if cut == 0 {
-        return Some(batch);
+impl HotBatch {
+    fn new(rows: RecordBatch, ends: Vec<(i64, usize)>) -> Self {
+        Self { bytes: rows_bytes(&rows), rows, ends }
     }
-    let gone = batch.ends[cut - 1].1;
-    let ends: Vec<(i64, usize)> = batch.ends[cut..].iter().map(|(position, rows)| (*position, rows - gone)).collect();
-    if ends.is_empty() {
-        return None;
+
+    /// How many of the rows stand at or before a position.
+    fn rows_up_to(&self, position: Option<i64>) -> usize {
+        let cut = self.ends.partition_point(|(at, _)| Some(*at) <= position);
+        if cut == 0 { 0 } else { self.ends[cut - 1].1 }
     }
-    let rows = batch.rows.slice(gone, batch.rows.num_rows() - gone);
-    Some(Arc::new(HotBatch { bytes: rows_bytes(&rows), rows, ends }))
+
+    /// What is left after a position.
+    fn after(&self, position: i64) -> Option<Self> {
+        let gone = self.rows_up_to(Some(position));
+        let ends: Vec<(i64, usize)> = self.ends.iter().filter(|(at, _)| *at > position).map(|(at, rows)| (*at, rows - gone)).collect();
+        (!ends.is_empty()).then(|| Self::new(self.rows.slice(gone, self.rows.num_rows() - gone), ends))
+    }
+
+    /// What is left without some sessions.
+    fn without(&self, sessions: &[String]) -> Option<Self> {
+        let of = self.rows.column_by_name(schema::SESSION).expect("every table has its session").as_string::<i32>();
+        let kept: Vec<bool> = (0..of.len()).map(|row| !sessions.iter().any(|session| session == of.value(row))).collect();
+        let up_to = |rows: usize| kept[..rows].iter().filter(|kept| **kept).count();
+        let ends: Vec<(i64, usize)> = self.ends.iter().map(|(at, rows)| (*at, up_to(*rows))).collect();
+        let rows = filter_record_batch(&self.rows, &BooleanArray::from(kept)).expect("a choice for each row");
+        (rows.num_rows() > 0).then(|| Self::new(rows, ends))
+    }
 }
 
 /// Bytes of the rows themselves: a batch decoded from a message shares its buffers with others.
@@ -121,7 +156,6 @@ fn rows_bytes(rows: &RecordBatch) -> usize {
 mod tests {
     use super::*;
     use arrow_array::Int64Array;
-    use arrow_array::cast::AsArray;
     use arrow_array::types::Int64Type;
     use proprio_core::StreamSchema;
 
@@ -142,7 +176,7 @@ mod tests {
             hot.push(rows(position * 10, 10), position.max(7));
         }
         for cut in [-1, 6, 7, 63, 64, 100, 148, 149, 1000] {
-            let taken = hot.up_to(cut).map_or_else(Vec::new, |batches| values(&batches));
+            let taken = hot.between(None, cut).map_or_else(Vec::new, |batches| values(&batches));
             let mut rest = Hot { sealed: hot.sealed.clone(), tail: hot.tail.clone(), ..Hot::default() };
             rest.drop_up_to(cut);
             let kept = values(&rest.pin().iter().map(|batch| batch.rows.clone()).collect::<Vec<_>>());

@@ -5,6 +5,7 @@
 //! lock that takes in the Delta version that holds them. Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 
+mod append;
 mod catalog;
 mod cold;
 mod error;
@@ -13,9 +14,12 @@ mod latest;
 pub mod output;
 mod provider;
 mod reader;
+mod round;
 mod schema;
 mod sql;
+mod state;
 mod store;
+mod visible;
 
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;

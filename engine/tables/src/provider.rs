@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::Result;
+use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::TableType;
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
@@ -14,17 +14,59 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::{CastExpr, Column};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
 use crate::hot::HotBatch;
+use crate::schema::{RUN, SESSION};
 
 /// One table as a query sees it: the rows that were there when it was pinned, whatever happens since.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct PinnedTable {
     pub(crate) schema: SchemaRef,
     pub(crate) hot: Vec<Arc<HotBatch>>,
     pub(crate) cold: Option<Arc<dyn TableProvider>>,
+    /// What a row meets that is shown; `None` shows all.
+    pub(crate) shown: Option<Arc<Expr>>,
+}
+
+impl PinnedTable {
+    /// The table with every run of every session.
+    pub(crate) fn whole(&self) -> Self {
+        Self { shown: None, ..self.clone() }
+    }
+
+    /// The columns of hot and cold rows, not yet narrowed to those that are shown.
+    async fn rows(
+        &self,
+        session: &dyn Session,
+        columns: &[usize],
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let schema = Arc::new(self.schema.project(columns)?);
+        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
+        if let Some(cold) = &self.cold {
+            let stored = cold.schema();
+            let wanted = schema.fields().iter().map(|field| stored.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
+            let support = cold.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
+            let taken = filters.iter().zip(support).filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported);
+            let taken: Vec<Expr> = taken.map(|(filter, _)| filter.clone()).collect();
+            let plan = cold.scan(session, Some(&wanted), &taken, limit).await?;
+            inputs.push(in_schema(plan, &schema)?);
+        }
+        if !self.hot.is_empty() {
+            let batches: Vec<RecordBatch> = self.hot.iter().map(|batch| batch.rows.clone()).collect();
+            let source = MemorySourceConfig::try_new(&[batches], self.schema.clone(), Some(columns.to_vec()))?.with_limit(limit);
+            inputs.push(datafusion::datasource::source::DataSourceExec::from_data_source(source));
+        }
+        Ok(match inputs.len() {
+            0 => Arc::new(EmptyExec::new(schema)),
+            1 => inputs.remove(0),
+            _ => UnionExec::try_new(inputs)?,
+        })
+    }
 }
 
 #[async_trait]
@@ -50,27 +92,21 @@ impl TableProvider for PinnedTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let schema = Arc::new(self.schema.project(&columns)?);
-        let mut inputs: Vec<Arc<dyn ExecutionPlan>> = Vec::new();
-        if let Some(cold) = &self.cold {
-            let stored = cold.schema();
-            let wanted = schema.fields().iter().map(|field| stored.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
-            let support = cold.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
-            let taken = filters.iter().zip(support).filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported);
-            let taken: Vec<Expr> = taken.map(|(filter, _)| filter.clone()).collect();
-            let plan = cold.scan(session, Some(&wanted), &taken, limit).await?;
-            inputs.push(in_schema(plan, &schema)?);
+        let Some(shown) = &self.shown else { return self.rows(session, &columns, filters, limit).await };
+        let mut wide = columns.clone();
+        for column in [SESSION, RUN] {
+            let column = self.schema.index_of(column)?;
+            if !wide.contains(&column) {
+                wide.push(column);
+            }
         }
-        if !self.hot.is_empty() {
-            let batches: Vec<RecordBatch> = self.hot.iter().map(|batch| batch.rows.clone()).collect();
-            let source = MemorySourceConfig::try_new(&[batches], self.schema.clone(), Some(columns))?.with_limit(limit);
-            inputs.push(datafusion::datasource::source::DataSourceExec::from_data_source(source));
-        }
-        Ok(match inputs.len() {
-            0 => Arc::new(EmptyExec::new(schema)),
-            1 => inputs.remove(0),
-            _ => UnionExec::try_new(inputs)?,
-        })
+        let mut filters = filters.to_vec();
+        filters.push(shown.as_ref().clone());
+        // Rows that aren't shown don't count towards a limit.
+        let rows = self.rows(session, &wide, &filters, None).await?;
+        let condition = session.create_physical_expr(shown.as_ref().clone(), &DFSchema::try_from(rows.schema())?)?;
+        let kept = Arc::new(FilterExec::try_new(condition, rows)?);
+        if wide.len() == columns.len() { Ok(kept) } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?)) }
     }
 }
 

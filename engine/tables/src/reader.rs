@@ -1,7 +1,7 @@
 //! How are tables asked when no process writes them?
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proprio_core::table::system;
@@ -11,6 +11,7 @@ use crate::cold::Cold;
 use crate::error::TablesError;
 use crate::provider::PinnedTable;
 use crate::schema;
+use crate::visible::{self, ColdFacts};
 
 /// The Delta tables of a data directory, at the versions they had when it was opened.
 #[derive(Debug)]
@@ -26,18 +27,34 @@ impl Reader {
     pub async fn open(data: &Path) -> Result<Self, TablesError> {
         let folder = data.join("tables");
         let session = catalog::session()?;
-        let mut tables = BTreeMap::new();
-        for (name, path) in delta_tables(&folder)? {
-            let cold = Cold::open(&path, &name, &session).await?;
-            tables.insert(name, Arc::new(PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan) }));
-        }
-        if tables.is_empty() {
+        let mut paths: Vec<(String, PathBuf)> = delta_tables(&folder)?.into_iter().collect();
+        if paths.is_empty() {
             return Err(TablesError::NoTables { path: folder });
+        }
+        // The order that `round` says: what hides a run is never older than its rows, what shows it never newer.
+        paths.sort_by_key(|(name, _)| match name.as_str() {
+            system::ADOPTIONS => 0,
+            system::LINEAGE => 2,
+            _ => 1,
+        });
+        let mut tables = BTreeMap::new();
+        let mut facts = Vec::new();
+        for (name, path) in paths {
+            let cold = Cold::open(&path, &name, &session).await?;
+            if [system::ADOPTIONS, system::LINEAGE].contains(&name.as_str()) {
+                facts.extend(ColdFacts::default().at(&name, &cold, &session).await?.iter().cloned());
+            }
+            tables.insert(name, PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan), shown: None });
+        }
+        let shown = visible::condition(facts.iter());
+        for (_, table) in tables.iter_mut().filter(|(name, _)| !visible::is_whole(name)) {
+            table.shown.clone_from(&shown);
         }
         for spec in system::tables() {
             let schema = schema::arranged(&schema::of_spec(&spec)?);
-            tables.entry(spec.name).or_insert_with(|| Arc::new(PinnedTable { schema, hot: Vec::new(), cold: None }));
+            tables.entry(spec.name).or_insert(PinnedTable { schema, hot: Vec::new(), cold: None, shown: None });
         }
+        let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
         Ok(Self { catalog: Catalog::new(tables, session, -1) })
     }
 
@@ -55,7 +72,7 @@ impl Reader {
     }
 }
 
-fn delta_tables(folder: &Path) -> Result<BTreeMap<String, std::path::PathBuf>, TablesError> {
+pub(crate) fn delta_tables(folder: &Path) -> Result<BTreeMap<String, PathBuf>, TablesError> {
     let entries = match std::fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),

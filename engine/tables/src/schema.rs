@@ -92,6 +92,22 @@ pub(crate) fn month_field() -> Field {
     text(MONTH).required()
 }
 
+/// The columns on disk of a table that is partitioned by month.
+pub(crate) fn with_month_field(columns: &Schema) -> SchemaRef {
+    let month = Arc::new(month_field());
+    Arc::new(Schema::new(columns.fields().iter().cloned().chain([month]).collect::<Vec<_>>()))
+}
+
+/// Rows with the columns of a table that has gained some since.
+pub(crate) fn widened(rows: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
+    let column = |field: &Arc<Field>| {
+        let held = rows.column_by_name(field.name());
+        held.cloned().unwrap_or_else(|| new_null_array(field.data_type(), rows.num_rows()))
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns).expect("a table's columns keep their types and gain only nullable ones")
+}
+
 /// A chunk's rows with every column of its table.
 pub(crate) fn conform(schema: &SchemaRef, chunk: &TableChunk, rig: &str) -> Result<RecordBatch, TablesError> {
     let misfit = |detail: String| TablesError::Misfit { table: chunk.table.clone(), detail };

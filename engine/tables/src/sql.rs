@@ -10,9 +10,9 @@ use datafusion::sql::sqlparser::ast;
 use futures::stream::{StreamExt, TryStreamExt};
 use proprio_core::schema::{FieldExt, meta, text};
 
-use crate::catalog::{Answer, Catalog};
+use crate::catalog::{self, Answer, Catalog};
 use crate::error::{TablesError, nearest};
-use crate::{latest, schema};
+use crate::schema;
 
 const SHOW_TABLES: &str =
     "SELECT table_name, lower(table_type) AS kind FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
@@ -85,9 +85,8 @@ fn describe(catalog: &Catalog, table: &str) -> Result<Answer, TablesError> {
 }
 
 fn no_table(catalog: &Catalog, name: &str) -> TablesError {
-    let base = name.strip_suffix(latest::SUFFIX);
-    let found = nearest(base.unwrap_or(name), catalog.names());
-    let nearest = found.map(|found| if base.is_some() { format!("{found}{}", latest::SUFFIX) } else { found });
+    let (base, suffix) = catalog::base_name(name);
+    let nearest = nearest(base, catalog.names()).map(|found| found + suffix);
     TablesError::NoTable { name: name.to_owned(), nearest }
 }
 

@@ -1,87 +1,84 @@
 //! How do a rig's rows get in: hot at once, and into Delta at each commit round?
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use arrow_array::RecordBatch;
-use arrow_schema::{Schema, SchemaRef};
 use datafusion::execution::SessionState;
-use proprio_core::table::system;
 use proprio_core::{TableChunk, TableSpec};
 
 use crate::catalog::{self, Answer, Catalog};
 use crate::cold::Cold;
 use crate::error::TablesError;
-use crate::hot::Hot;
-use crate::provider::PinnedTable;
+use crate::round::Round;
 use crate::schema;
+use crate::state::{self, Table, Tables, Wanted};
 
 /// A commit is due this long after the one before, when there are rows.
 pub const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 /// A commit is due when the hot rows hold this many bytes.
 pub const COMMIT_BYTES: usize = 32 << 20;
 
-/// The tables of one rig, open for writing. [`append`](Self::append) from the worker's thread, everything else from
-/// anywhere: locks are held for moving pointers alone.
+/// The tables of a data directory, open for writing one rig's rows. [`append`](Self::append) from the worker's thread,
+/// everything else from anywhere: locks are held for moving pointers alone.
 #[derive(Debug)]
 pub struct Store {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 #[derive(Debug)]
-struct Inner {
-    rig: String,
-    session: SessionState,
-    tables: Mutex<Tables>,
-    /// One commit round at a time.
-    round: tokio::sync::Mutex<()>,
-}
-
-#[derive(Debug)]
-struct Tables {
-    by_name: BTreeMap<String, Table>,
-    /// Newest position whose rows have all been appended.
-    position: i64,
-    /// Position of the last commit round of this process.
-    committed: i64,
-    last_round: Instant,
-}
-
-#[derive(Debug)]
-struct Table {
-    schema: SchemaRef,
-    hot: Hot,
-    /// Newest position appended.
-    appended: i64,
-    cold: Cold,
-    /// Position of this rig's last transaction.
-    committed: Option<i64>,
+pub(crate) struct Inner {
+    pub(crate) rig: String,
+    /// Delta's name for who commits.
+    pub(crate) app_id: String,
+    /// Whether the versions that other processes make are taken in, and which runs are shown is known.
+    pub(crate) follows: bool,
+    pub(crate) folder: PathBuf,
+    pub(crate) session: SessionState,
+    pub(crate) tables: Mutex<Tables>,
+    /// One commit round, refresh, declaration or removal at a time.
+    pub(crate) round: tokio::sync::Mutex<Round>,
 }
 
 impl Store {
-    /// Opens, creates or widens `<data>/tables/<name>` for each spec and each system table.
+    /// Opens the tables for a rig that runs: `<data>/tables/<name>` for each spec and each system table is opened, created or
+    /// widened. Tables, columns and rows that other processes commit appear in its catalogs within a second or a round.
     ///
     /// # Errors
     /// A name or type that can't be stored, a column that holds another type or unit already, or Delta's own.
     pub async fn open(data: &Path, rig: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
-        let session = catalog::session()?;
-        let folder = data.join("tables");
-        let opened = united(specs)?.into_iter().map(|(name, (wanted, high_rate))| {
-            let (path, session) = (folder.join(&name), &session);
-            async move {
-                let cold = Cold::open_or_create(&path, &name, &wanted, high_rate, session).await?;
-                let committed = cold.committed(rig).await?;
-                let schema = cold.schema.clone();
-                Ok::<_, TablesError>((name, Table { schema, hot: Hot::default(), appended: i64::MIN, cold, committed }))
-            }
-        });
-        let by_name: BTreeMap<String, Table> = futures::future::try_join_all(opened).await?.into_iter().collect();
-        let position = by_name.values().filter_map(|table| table.committed).max().unwrap_or(-1);
-        let tables = Mutex::new(Tables { by_name, position, committed: position, last_round: Instant::now() });
-        let round = tokio::sync::Mutex::new(());
-        Ok(Self { inner: Arc::new(Inner { rig: rig.to_owned(), session, tables, round }) })
+        let store = Self::opened(data, rig, rig, specs, true).await?;
+        let mut round = store.inner.round.lock().await;
+        let looked = store.inner.look(&mut round).await?;
+        store.inner.finish(&mut round, looked, BTreeMap::new()).await?;
+        drop(round);
+        Ok(store)
+    }
+
+    /// Opens the tables for a rebuild beside the rig's own rows, under the application id `<run_id>/<session>`. Its catalogs
+    /// show every run, and no other process's commits after it was opened.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_as(data: &Path, rig: &str, app_id: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
+        Self::opened(data, rig, app_id, specs, false).await
+    }
+
+    async fn opened(data: &Path, rig: &str, app_id: &str, specs: &[TableSpec], follows: bool) -> Result<Self, TablesError> {
+        let inner = Inner {
+            rig: rig.to_owned(),
+            app_id: app_id.to_owned(),
+            follows,
+            folder: data.join("tables"),
+            session: catalog::session()?,
+            tables: Mutex::new(Tables::new(BTreeMap::new())),
+            round: tokio::sync::Mutex::default(),
+        };
+        let tables = inner.open_tables(state::wanted(specs)?).await?;
+        *inner.lock() = Tables::new(tables);
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// Takes rows in, and says that every row up to `position` has now been appended: all of them are in every catalog
@@ -92,27 +89,50 @@ impl Store {
     /// the commit that is under way.
     ///
     /// # Errors
-    /// An undeclared table, rows that don't fit it, or a position that goes backwards; then nothing was taken in.
+    /// An undeclared or operational table, rows that don't fit it, or a position that goes backwards; then nothing was
+    /// taken in.
     pub fn append(&self, chunks: &[TableChunk], position: i64) -> Result<usize, TablesError> {
-        let rows = self.inner.conform(chunks)?;
+        let rows = chunks.iter().map(|chunk| self.inner.conform(chunk, false)).collect::<Result<Vec<_>, _>>()?;
         let mut tables = self.inner.lock();
-        let mut newest = BTreeMap::new();
-        for chunk in chunks {
-            let appended = newest.entry(chunk.table.as_str()).or_insert_with(|| tables.by_name[&chunk.table].appended);
-            if chunk.position < *appended {
-                return Err(TablesError::StalePosition { position: chunk.position, newest: *appended });
-            }
-            *appended = chunk.position;
-        }
-        for (chunk, rows) in chunks.iter().zip(rows) {
-            let table = tables.by_name.get_mut(&chunk.table).expect("its rows were made to fit it");
-            table.appended = chunk.position;
-            if table.committed.is_none_or(|committed| chunk.position > committed) && rows.num_rows() > 0 {
-                table.hot.push(rows, chunk.position);
-            }
-        }
-        tables.position = tables.position.max(position);
+        tables.append(chunks, rows, position)?;
         Ok(tables.hot_bytes())
+    }
+
+    /// Takes rows of an operational table in, whatever their position. They are committed with the next round.
+    ///
+    /// # Errors
+    /// An undeclared table, one that isn't operational, or rows that don't fit it.
+    pub fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError> {
+        let rows = self.inner.conform(chunk, true)?;
+        self.inner.lock().append_operational(chunk, rows);
+        Ok(())
+    }
+
+    /// Opens, creates or widens further tables; appends, commits and queries go on meanwhile.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open); then every table is as it was in the catalogs of this store.
+    pub async fn declare(&self, specs: &[TableSpec]) -> Result<(), TablesError> {
+        let mut wanted = state::wanted(specs)?;
+        let mut round = self.inner.round.lock().await;
+        {
+            let tables = self.inner.lock();
+            for (name, table) in &tables.by_name {
+                let lacks = |wanted: &Wanted| Ok::<_, TablesError>(!schema::gained(name, &table.cold.schema, &wanted.columns)?.is_empty());
+                if !wanted.get(name).map_or(Ok(true), lacks)? {
+                    wanted.remove(name);
+                }
+            }
+        }
+        let mut looked = self.inner.look(&mut round).await?;
+        for (name, table) in self.inner.open_tables(wanted).await? {
+            if self.inner.lock().by_name.contains_key(&name) {
+                looked.newer.insert(name, table.cold);
+            } else {
+                looked.found.insert(name, table);
+            }
+        }
+        self.inner.finish(&mut round, looked, BTreeMap::new()).await
     }
 
     /// Newest position that the tables hold in full, hot rows included.
@@ -120,9 +140,18 @@ impl Store {
         self.inner.lock().position
     }
 
-    /// Position of this rig's last transaction in a table; `None` before the first.
+    /// Position of this application's last transaction in a table; `None` before the first, and for an operational table.
     pub fn committed_position(&self, table: &str) -> Option<i64> {
-        self.inner.lock().by_name.get(table)?.committed
+        self.inner.lock().by_name.get(table)?.position()
+    }
+
+    /// The positions of this application's last transactions in all tables, ascending, each once: a round that stopped
+    /// half-way leaves several. Recovery ends its chunks at each (contract 4).
+    pub fn transactions(&self) -> Vec<i64> {
+        let mut positions: Vec<i64> = self.inner.lock().by_name.values().filter_map(Table::position).collect();
+        positions.sort_unstable();
+        positions.dedup();
+        positions
     }
 
     /// Bytes of the rows that wait for a commit.
@@ -138,120 +167,64 @@ impl Store {
     }
 
     /// A commit round (contract 8) at `position`, which is durable and whose rows have all been appended: one Delta
-    /// commit per table with rows, with the transaction (rig, `position`). Appends and queries go on meanwhile. A table's
-    /// rows leave the hot part in the same instant as its new version is taken in.
+    /// commit per table with rows, with the transaction (application id, `position`); every operational row goes with it.
+    /// Appends and queries go on meanwhile. In one instant the new versions are taken in and their rows leave the hot part.
     ///
-    /// Runs to its end even when the future is dropped, so that no row is written twice.
+    /// Rows of `lineage` are committed before, and adoptions after, all others. Runs to its end even when the future is
+    /// dropped, so that no row is written twice.
     ///
     /// # Errors
-    /// The first table's that failed; its rows stay hot and go with the next round.
+    /// One of the tables' that failed: its rows stay hot and go with the next round, as do all rows when `lineage` failed.
+    /// The other tables are committed.
     pub async fn commit(&self, position: i64) -> Result<(), TablesError> {
         let inner = self.inner.clone();
-        let round = tokio::spawn(async move { inner.commit(position).await });
-        round.await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))
+        to_its_end(async move { inner.commit(position).await }).await
     }
 
-    /// Every table as it stands now.
+    /// Every table as it stands now in this store.
     pub fn catalog(&self) -> Catalog {
         let tables = self.inner.lock();
-        let pinned = tables.by_name.iter().map(|(name, table)| {
-            let pinned = PinnedTable { schema: table.schema.clone(), hot: table.hot.pin(), cold: Some(table.cold.scan.clone()) };
-            (name.clone(), Arc::new(pinned))
-        });
-        Catalog::new(pinned.collect(), self.inner.session.clone(), tables.position)
+        Catalog::new(tables.pin(), self.inner.session.clone(), tables.position)
     }
 
-    /// Runs one read-only statement over a catalog pinned now.
+    /// Takes in what other processes have committed and what has been adopted, unless that was done within the last second.
+    pub async fn refresh(&self) {
+        self.inner.refresh().await;
+    }
+
+    /// Runs one read-only statement over a catalog pinned now, after a [`refresh`](Self::refresh).
     ///
     /// # Errors
     /// As [`Catalog::query`].
     pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
+        self.refresh().await;
         self.catalog().query(sql).await
     }
 }
 
 impl Inner {
-    fn lock(&self) -> MutexGuard<'_, Tables> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Tables> {
         self.tables.lock().expect("nothing panics while it holds the tables")
     }
 
-    /// The rows of each chunk with every column of its table.
-    fn conform(&self, chunks: &[TableChunk]) -> Result<Vec<RecordBatch>, TablesError> {
-        let undeclared = |chunk: &TableChunk| TablesError::UndeclaredTable { table: chunk.table.clone() };
-        let schema = |chunk: &TableChunk| self.lock().by_name.get(&chunk.table).map(|table| table.schema.clone());
-        chunks.iter().map(|chunk| schema::conform(&schema(chunk).ok_or_else(|| undeclared(chunk))?, chunk, &self.rig)).collect()
+    /// The rows of a chunk with every column of its table.
+    fn conform(&self, chunk: &TableChunk, operational: bool) -> Result<RecordBatch, TablesError> {
+        let columns = self.lock().schema(&chunk.table, operational)?;
+        schema::conform(&columns, chunk, &self.rig)
     }
 
-    async fn commit(self: Arc<Self>, position: i64) -> Result<(), TablesError> {
-        let _one_at_a_time = self.round.lock().await;
-        let mut due = Vec::new();
-        {
-            let tables = self.lock();
-            if position < tables.committed {
-                return Err(TablesError::StalePosition { position, newest: tables.committed });
-            }
-            for (name, table) in &tables.by_name {
-                if let Some(batches) = table.hot.up_to(position) {
-                    due.push((name.clone(), table.cold.clone(), table.committed, batches));
-                }
-            }
-        }
-        let writes = due.into_iter().map(|(name, cold, known, batches)| {
-            let inner = self.clone();
-            let append = async move { cold.append(batches, &inner.rig, known, position, &inner.session).await };
-            (name, tokio::spawn(append))
+    async fn open_tables(&self, wanted: BTreeMap<String, Wanted>) -> Result<BTreeMap<String, Table>, TablesError> {
+        let opened = wanted.into_iter().map(|(name, Wanted { columns, high_rate, operational })| async move {
+            let cold = Cold::open_or_create(&self.folder.join(&name), &name, &columns, high_rate, &self.session).await?;
+            Ok::<_, TablesError>((name, Table::open(cold, &self.app_id, operational).await?))
         });
-        let mut failed = None;
-        for (name, write) in writes.collect::<Vec<_>>() {
-            match write.await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() })) {
-                Ok(cold) => self.lock().switch(&name, cold, position),
-                Err(error) => {
-                    failed.get_or_insert(error);
-                }
-            }
-        }
-        let mut tables = self.lock();
-        tables.last_round = Instant::now();
-        match failed {
-            Some(error) => Err(error),
-            None => {
-                tables.committed = position;
-                Ok(())
-            }
-        }
+        Ok(futures::future::try_join_all(opened).await?.into_iter().collect())
     }
 }
 
-impl Tables {
-    fn hot_bytes(&self) -> usize {
-        self.by_name.values().map(|table| table.hot.bytes()).sum()
-    }
-
-    /// Takes in the version that holds the rows up to `position`, and lets them go.
-    fn switch(&mut self, name: &str, cold: Cold, position: i64) {
-        let table = self.by_name.get_mut(name).expect("tables are never removed");
-        table.cold = cold;
-        table.committed = Some(position);
-        table.hot.drop_up_to(position);
-    }
-}
-
-/// The tables to open: specs of one name united, and the system tables.
-fn united(specs: &[TableSpec]) -> Result<BTreeMap<String, (Schema, bool)>, TablesError> {
-    let mut united: BTreeMap<String, (Schema, bool)> = BTreeMap::new();
-    for spec in specs.iter().chain(&system::tables()) {
-        let wanted = schema::of_spec(spec)?;
-        match united.get_mut(&spec.name) {
-            None => {
-                united.insert(spec.name.clone(), (wanted, spec.high_rate));
-            }
-            Some((held, high_rate)) => {
-                let mut fields: Vec<_> = held.fields().iter().cloned().collect();
-                fields.extend(schema::gained(&spec.name, held, &wanted)?.into_iter().map(Arc::new));
-                *held = schema::arranged(&Schema::new(fields)).as_ref().clone();
-                *high_rate |= spec.high_rate;
-            }
-        }
-    }
-    Ok(united)
+/// Runs work to its end, even when nobody waits for it any longer.
+pub(crate) async fn to_its_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, TablesError>> + Send + 'static,
+) -> Result<T, TablesError> {
+    tokio::spawn(work).await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))
 }

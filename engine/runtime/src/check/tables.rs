@@ -35,7 +35,7 @@ pub(super) fn tables(rig: &Rig, steps: &[PlannedStep]) -> (Vec<TableSpec>, Vec<C
         let high_rate = of_engine.is_none();
         schemas.splice(0..0, of_engine.map(|columns| StreamSchema { columns, keys: Vec::new(), rate: None }));
         let columns = union(&schemas, None, &name, &mut conflicts);
-        tables.insert(name.clone(), TableSpec { name, key: Some("sensor".to_owned()), columns, high_rate });
+        tables.insert(name.clone(), TableSpec { name, key: Some("sensor".to_owned()), columns, high_rate, operational: false });
     }
     for group in steps.chunk_by(|a, b| a.id == b.id) {
         let Some(name) = group[0].table.clone().filter(|name| name != system::ALERTS) else { continue };
@@ -43,7 +43,7 @@ pub(super) fn tables(rig: &Rig, steps: &[PlannedStep]) -> (Vec<TableSpec>, Vec<C
         let columns = union(&schemas, Some(&group[0].id), &name, &mut conflicts);
         let key = group[0].key.is_some().then(|| "sensor".to_owned());
         let high_rate = schemas.iter().any(|schema| schema.rate.is_some_and(|rate| rate.hertz() >= HIGH_RATE_HZ));
-        tables.insert(name.clone(), TableSpec { name, key, columns, high_rate });
+        tables.insert(name.clone(), TableSpec { name, key, columns, high_rate, operational: false });
     }
     (tables.into_values().collect(), conflicts)
 }

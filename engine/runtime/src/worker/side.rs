@@ -140,6 +140,7 @@ fn losses(items: &[Loss], schema: &StreamSchema) -> RecordBatch {
         int(items.iter().map(|item| item.sequence).collect()),
         int(items.iter().map(|item| item.count).collect()),
         text(items.iter().map(|item| item.reason).collect()),
+        text(items.iter().map(|_| "missing").collect()),
     ];
     rows::batch(schema, columns)
 }

@@ -123,7 +123,13 @@ fn worker() -> Worker {
         rig,
         steps: vec![step],
         tables: ["imu", "events"]
-            .map(|name| TableSpec { name: name.into(), key: None, columns: Arc::new(arrow_schema::Schema::empty()), high_rate: false })
+            .map(|name| TableSpec {
+                name: name.into(),
+                key: None,
+                columns: Arc::new(arrow_schema::Schema::empty()),
+                high_rate: false,
+                operational: false,
+            })
             .into(),
         rig_text: String::new(),
         pipeline_text: String::new(),

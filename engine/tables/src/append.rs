@@ -1,0 +1,142 @@
+//! How do rows get into a Delta table: written, brought to the disk, and then named by one commit?
+
+use std::path::{Path, PathBuf};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Int64Type;
+use arrow_array::{RecordBatch, UInt32Array};
+use arrow_select::concat::concat_batches;
+use arrow_select::take::take_record_batch;
+use datafusion::execution::SessionState;
+use deltalake_core::DeltaTableError;
+use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
+use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake_core::kernel::{Action, Transaction};
+use deltalake_core::operations::get_num_idx_cols_and_stats_columns;
+use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use parquet::basic::Compression;
+use parquet::file::properties::WriterProperties;
+
+use crate::cold::{ATTEMPTS, Cold, is_race};
+use crate::error::TablesError;
+use crate::schema;
+
+impl Cold {
+    /// Appends rows in one Delta commit with the transaction (`app_id`, `position`), and pins the version after it.
+    /// `known` is the last transaction that the caller made or found: a newer one is another process's.
+    pub(crate) async fn append(
+        mut self,
+        batches: Vec<RecordBatch>,
+        app_id: &str,
+        known: Option<i64>,
+        position: i64,
+        session: &SessionState,
+    ) -> Result<Self, TablesError> {
+        let name = self.name.clone();
+        let mut rows = sorted(&batches);
+        drop(batches);
+        if rows.schema_ref() != &self.schema {
+            rows = schema::widened(&rows, &self.schema);
+        }
+        let mut writer = self.writer().map_err(TablesError::delta(&name))?;
+        self.write(&mut writer, rows).await.map_err(TablesError::delta(&name))?;
+        let adds = writer.close().await.map_err(TablesError::delta(&name))?;
+        self.sync(adds.iter().map(|add| PathBuf::from(&add.path)).collect()).await?;
+        let adds: Vec<Action> = adds.into_iter().map(Action::Add).collect();
+        for attempt in 1.. {
+            // Delta itself does not refuse a stale transaction, and another process may have committed since.
+            self.table.update_state().await.map_err(TablesError::delta(&name))?;
+            let committed = self.committed(app_id).await?;
+            if let Some(committed) = committed.filter(|committed| *committed >= position || Some(*committed) > known) {
+                return Err(TablesError::StaleCommit { table: name, rig: app_id.to_owned(), committed });
+            }
+            match self.commit(adds.clone(), Transaction::new(app_id, position)).await {
+                Ok(()) => break,
+                Err(source) if is_race(&source) && attempt < ATTEMPTS => {}
+                Err(source) => return Err(TablesError::delta(&name)(source)),
+            }
+        }
+        let version = self.table.version().unwrap_or_default() + 1;
+        self.table.update_state().await.map_err(TablesError::delta(&name))?;
+        self.sync(log_files(version)).await?;
+        Self::pinned(&name, &self.path, self.table, session).await
+    }
+
+    /// A writer of Parquet files, which no reader sees until they are committed.
+    pub(crate) fn writer(&self) -> Result<DeltaWriter, DeltaTableError> {
+        let state = self.table.snapshot()?;
+        let partitions = state.metadata().partition_columns().to_vec();
+        let columns = if partitions.is_empty() { self.schema.clone() } else { schema::with_month_field(&self.schema) };
+        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let (indexed, stats) = get_num_idx_cols_and_stats_columns(Some(state.table_config()), std::collections::HashMap::new());
+        let config = WriterConfig::new(columns, partitions, Some(properties), None, None, indexed, stats);
+        Ok(DeltaWriter::new(self.table.object_store(), config))
+    }
+
+    /// Writes rows that have the table's columns.
+    pub(crate) async fn write(&self, writer: &mut DeltaWriter, rows: RecordBatch) -> Result<(), DeltaTableError> {
+        let partitioned = !self.table.snapshot()?.metadata().partition_columns().is_empty();
+        let rows = if partitioned { with_month(&rows)? } else { rows };
+        writer.write(&rows).await
+    }
+
+    async fn commit(&self, adds: Vec<Action>, transaction: Transaction) -> Result<(), DeltaTableError> {
+        let state = self.table.snapshot()?;
+        let partitions = state.metadata().partition_columns().to_vec();
+        let partition_by = (!partitions.is_empty()).then_some(partitions);
+        let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
+        // One attempt here: the check for a stale transaction belongs before each.
+        let properties = CommitProperties::default().with_application_transaction(transaction).with_max_retries(0);
+        CommitBuilder::from(properties).with_actions(adds).build(Some(state), self.table.log_store(), operation).await?;
+        Ok(())
+    }
+
+    /// Brings files of the table, and the folders that name them, to the disk: a commit that survives a power cut must
+    /// not name data that didn't. Files that are not there are passed over.
+    pub(crate) async fn sync(&self, files: Vec<PathBuf>) -> Result<(), TablesError> {
+        let root = self.path.clone();
+        let sync = move || files.iter().try_for_each(|file| sync_file(&root.join(file)));
+        tokio::task::spawn_blocking(sync).await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))
+    }
+}
+
+fn sync_file(path: &Path) -> Result<(), TablesError> {
+    for path in [Some(path), path.parent()].into_iter().flatten() {
+        match std::fs::File::open(path).and_then(|file| file.sync_all()) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => return Err(TablesError::Io { path: path.to_owned(), source }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a commit may write into the log.
+pub(crate) fn log_files(version: u64) -> Vec<PathBuf> {
+    let names = [format!("{version:020}.json"), format!("{version:020}.checkpoint.parquet"), "_last_checkpoint".to_owned()];
+    names.map(|name| Path::new("_delta_log").join(name)).to_vec()
+}
+
+/// All rows in one batch, by session and time; rows of one instant stay in the order they came in.
+fn sorted(batches: &[RecordBatch]) -> RecordBatch {
+    let schema = batches[0].schema();
+    let all = concat_batches(&schema, batches).expect("a table's batches share its schema");
+    let (Ok(time), Ok(session)) = (schema.index_of(proprio_core::schema::TIME), schema.index_of(schema::SESSION)) else {
+        return all;
+    };
+    let times = all.column(time).as_primitive::<Int64Type>().values();
+    let sessions = all.column(session).as_string::<i32>();
+    let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).expect("a commit has fewer than 4 billion rows")).collect();
+    let place = |row: &u32| (sessions.value(*row as usize), times[*row as usize]);
+    if order.is_sorted_by_key(place) {
+        return all;
+    }
+    order.sort_by(|a, b| place(a).cmp(&place(b)));
+    take_record_batch(&all, &UInt32Array::from(order)).expect("every index is a row")
+}
+
+fn with_month(rows: &RecordBatch) -> Result<RecordBatch, DeltaTableError> {
+    let mut columns = rows.columns().to_vec();
+    let times = rows.column_by_name(proprio_core::schema::TIME).expect("every table has its event time");
+    columns.push(schema::months(times.as_primitive::<Int64Type>()));
+    Ok(RecordBatch::try_new(schema::with_month_field(rows.schema_ref()), columns)?)
+}
