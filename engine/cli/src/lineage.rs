@@ -40,7 +40,7 @@ pub fn row(lineage: &Lineage, origin: Origin, time_ns: TimeNs) -> RecordBatch {
     let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
     let Lineage { pipeline, pipeline_text, rig_text, operators, build, target, .. } = lineage;
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
-    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
     columns.push(text(origin.name()));
+    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
     rows::batch(&system::lineage(), columns)
 }

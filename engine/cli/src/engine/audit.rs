@@ -9,22 +9,24 @@ use proprio_core::{TableChunk, TimeNs, rows};
 /// One thing that was done.
 #[derive(Clone, Debug, Default)]
 pub struct Audit<'a> {
-    /// A short stable name: `alert_sent`, `request`, `reload`, `forget`, …
+    /// One of [`system::audit_kind`].
     pub kind: &'a str,
     /// Who did it; the engine itself when absent.
     pub who: Option<&'a str>,
-    /// What it was done to: an alert's id, a session, a subject's pseudonym.
+    /// The person that it was done to, by pseudonym.
+    pub subject: Option<&'a str>,
+    /// What it was done to: an alert's id, a session.
     pub what: Option<&'a str>,
     /// More, for people.
     pub detail: Option<String>,
 }
 
 impl Audit<'_> {
-    /// Its row, in the open session and run.
+    /// Its row, in a session and a run.
     pub fn chunk(&self, time_ns: TimeNs, session: &str, run_id: &str, position: i64) -> TableChunk {
         let text = |value: Option<&str>| Arc::new(StringArray::from(vec![value])) as ArrayRef;
-        let columns =
-            vec![Arc::new(Int64Array::from(vec![time_ns])), text(Some(self.kind)), text(self.who), text(self.what), text(self.detail.as_deref())];
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
+        columns.extend([Some(self.kind), self.who, self.subject, self.what, self.detail.as_deref()].map(text));
         TableChunk {
             table: system::AUDIT.to_owned(),
             key: None,

@@ -11,12 +11,12 @@ const QUIET_NS: i64 = 5_000_000_000;
 /// Counts that were last logged.
 #[derive(Debug, Default)]
 pub struct Bursts {
-    seen: BTreeMap<(usize, &'static str), (i64, TimeNs)>,
+    seen: BTreeMap<(String, &'static str), (i64, TimeNs)>,
 }
 
 impl Bursts {
     /// Logs each kind of trouble that a sensor newly has.
-    pub fn watch(&mut self, sensor: usize, name: &str, counts: &SourceCounts, now_ns: TimeNs) {
+    pub fn watch(&mut self, name: &str, counts: &SourceCounts, now_ns: TimeNs) {
         let troubles = [
             ("lost", counts.lost),
             ("late", counts.late as i64),
@@ -25,11 +25,11 @@ impl Bursts {
             ("overflowed", counts.overflowed as i64),
         ];
         for (trouble, count) in troubles {
-            let (before, last_ns) = self.seen.get(&(sensor, trouble)).copied().unwrap_or((0, i64::MIN));
+            let (before, last_ns) = self.seen.get(&(name.to_owned(), trouble)).copied().unwrap_or((0, i64::MIN));
             if count == before {
                 continue;
             }
-            self.seen.insert((sensor, trouble), (count, now_ns));
+            self.seen.insert((name.to_owned(), trouble), (count, now_ns));
             if count > before && now_ns.saturating_sub(last_ns) > QUIET_NS {
                 let new = count - before;
                 match trouble {

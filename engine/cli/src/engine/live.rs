@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use proprio_core::control::Ack;
-use proprio_core::table::system;
+use proprio_core::table::system::{self, audit_kind};
 use proprio_core::{Decision, Event, Recorded, Rig, TableChunk, TimeNs};
 use proprio_recording::{Disk, Recorder, Snapshot, Snapshots, Texts};
 use proprio_runtime::Plan;
@@ -68,7 +68,7 @@ impl Live {
             let start = live.session_start(None, None, None, now_ns);
             live.decide(vec![start], now_ns)?;
         }
-        live.note(&Audit { kind: "engine_start", detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
+        live.note(&Audit { kind: audit_kind::ENGINE_START, detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
         Ok((live, recovered))
     }
 
@@ -260,7 +260,7 @@ impl Live {
         let mut alerts = Vec::new();
         for chunk in chunks.iter().filter(|chunk| chunk.table == system::ALERTS) {
             for alert in Alert::of_chunk(chunk, &self.rig().name, unrecorded) {
-                let kind = if unrecorded { "alert_unrecorded" } else { "alert_sent" };
+                let kind = if unrecorded { audit_kind::ALERT_UNRECORDED } else { audit_kind::ALERT_SENT };
                 self.note(&Audit { kind, what: Some(&alert.id), ..Audit::default() }, now_ns)?;
                 alerts.push(alert);
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use proprio_core::control::{Reply, Request, SensorStatus, Status, StepStatusReply};
+use proprio_core::table::system::audit_kind;
 use proprio_core::{Decision, TimeNs};
 use proprio_operators::REGISTRY;
 use proprio_zenoh::{AckPublisher, Egress};
@@ -35,7 +36,7 @@ impl Turn {
         let (position, alerts) = self.live.decide(decisions, now_ns)?;
         self.send(&alerts);
         let detail = serde_json::to_string(request).ok();
-        self.live.note(&Audit { kind: "request", what: Some(self.live.fold().session()), detail, ..Audit::default() }, now_ns)?;
+        self.live.note(&Audit { kind: audit_kind::REQUEST, what: Some(self.live.fold().session()), detail, ..Audit::default() }, now_ns)?;
         Ok((Some(position), Reply::Done { session: self.live.fold().session().to_owned(), position }))
     }
 
@@ -75,7 +76,7 @@ impl Turn {
         let run_id = self.live.fold().run_id().to_owned();
         tracing::info!(run_id, kept = reloaded.kept.len(), fresh = reloaded.fresh.join(", "), "reloaded at position {position}");
         let detail = Some(format!("run {run_id} from position {position}; new or changed: {}", reloaded.fresh.join(", ")));
-        self.live.note(&Audit { kind: "reload", detail, ..Audit::default() }, now_ns)?;
+        self.live.note(&Audit { kind: audit_kind::RELOAD, detail, ..Audit::default() }, now_ns)?;
         Ok((Some(position), Reply::Reloaded { position, run_id, kept: reloaded.kept, fresh: reloaded.fresh }))
     }
 
