@@ -8,7 +8,7 @@ use proprio_core::time::TimeNs;
 use proprio_core::{Decision, Event, Recorded, Rig};
 
 use crate::format;
-use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, segments};
+use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, read_head, segments};
 use crate::{Disk, Head, RecordingError};
 
 /// What stands at a position.
@@ -154,12 +154,12 @@ impl Reader {
     }
 }
 
-/// The heads of a recording's segments, in the order of positions, without those of which only a torn head is left.
+/// The heads of a recording's segments, in the order of positions.
 ///
 /// # Errors
 /// When the folder or a segment cannot be read, or a head is damaged.
 pub fn heads(disk: &dyn Disk, rig: &str) -> Result<Vec<Head>, RecordingError> {
-    let head = |segment: &Segment| SegmentReader::open(disk, rig, segment).map(|reader| reader.head).transpose();
+    let head = |segment: &Segment| read_head(disk, rig, segment).map(|found| found.map(|(head, _)| head)).transpose();
     segments(disk, rig)?.iter().filter_map(head).collect()
 }
 
@@ -203,7 +203,7 @@ fn translate(
 }
 
 /// The index of the sensor that a message is about.
-fn sensor_of(event: &mut Event) -> Option<&mut usize> {
+pub(crate) fn sensor_of(event: &mut Event) -> Option<&mut usize> {
     match event {
         Event::Payload { sensor, .. }
         | Event::Decision(
