@@ -174,6 +174,23 @@ fn the_thread_tries_again_by_itself_and_not_for_every_seal() {
 }
 
 #[test]
+fn ending_the_thread_while_the_disk_refuses_takes_one_more_try_and_says_what_was_not_written() {
+    let (memory, disk) = memory();
+    let mut recorder = Recorder::open(disk.clone(), &rig(), &texts(), Lane::Thread).expect("a recorder");
+    memory.state().failing_syncs = usize::MAX;
+    recorder.append(payload(1, b"lost"), 1);
+    let started = Instant::now();
+    let ended = recorder.close();
+    assert!(
+        matches!(&ended, Err(RecordingError::Unwritten { durable_position: -1, next_position: 1, said }) if said.contains("error")),
+        "{ended:?}"
+    );
+    assert!(started.elapsed() < Duration::from_secs(5));
+    memory.cut_power(0);
+    assert!(all(&disk).is_empty());
+}
+
+#[test]
 fn the_tail_is_full_at_64_mib_and_its_groups_stay_short() {
     let (memory, disk) = memory();
     memory.state().capacity = Some(0);
