@@ -8,11 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{Disk, DiskFile, Lock};
 
-/// What is written between two syncs at most, unless one block is longer. Damage further than [`UNSYNCED_BYTES`] from a
-/// file's end is then no torn tail.
+/// What is written between two syncs at most, unless one block is longer: long texts at a head or in a reload. Damage further
+/// than [`UNSYNCED_BYTES`] from a file's end is then no torn tail, unless the file ends within the record.
 pub(crate) const GROUP_BYTES: usize = 1 << 20;
-/// More than what can stand in a file without having been synced, texts at its head aside: a group, and the block that a
-/// full chunk and a message make.
+/// More than a group can have.
 pub(crate) const UNSYNCED_BYTES: u64 = 4 << 20;
 
 /// Whole chunks on their way to a segment.

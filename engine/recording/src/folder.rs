@@ -101,6 +101,10 @@ impl DiskFile for FolderFile {
     }
 
     fn truncate(&mut self, length: u64) -> io::Result<()> {
-        if self.0.metadata()?.len() == length { Ok(()) } else { self.0.set_len(length) }
+        let now = self.0.metadata()?.len();
+        if now < length {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{length} bytes were synced, and {now} are there")));
+        }
+        if now == length { Ok(()) } else { self.0.set_len(length) }
     }
 }

@@ -49,7 +49,11 @@ pub fn forget(disk: &dyn Disk, rig: &str, sessions: &BTreeSet<String>) -> Result
     for (segment, next, head) in theirs {
         let stub = Head { sensors: Vec::new(), session: None, texts: Texts::new(), gone: Some(Gone::Forgotten), ..head.clone() };
         let end = end_of(disk, rig, &segment, next)?;
-        forgotten.push(replace(disk, &segment, &head, &stub, end)?);
+        if end.last_position < segment.first {
+            remove_empty(disk, rig, &segment)?;
+        } else {
+            forgotten.push(replace(disk, &segment, &head, &stub, end)?);
+        }
     }
     Ok(forgotten)
 }
@@ -97,6 +101,11 @@ fn end_of(disk: &dyn Disk, rig: &str, segment: &Segment, next: Option<i64>) -> R
     }
     end.last_position = next.map_or(end.last_position, |next| next - 1);
     Ok(end)
+}
+
+/// What a crash left of a first block names a person too, but no position: the next segment takes its name.
+fn remove_empty(disk: &dyn Disk, rig: &str, segment: &Segment) -> Result<(), RecordingError> {
+    disk.remove(&segment.path).and_then(|()| disk.sync_folder(&format::directory(rig))).map_err(RecordingError::io(&segment.path))
 }
 
 fn replace(disk: &dyn Disk, segment: &Segment, head: &Head, stub: &Head, end: End) -> Result<Forgotten, RecordingError> {

@@ -94,7 +94,7 @@ struct HeadJson {
 
 impl Head {
     /// The two metadata records of a segment's head.
-    pub fn metadata(&self) -> [Metadata; 2] {
+    fn metadata(&self) -> [Metadata; 2] {
         let rest = HeadJson {
             first_log_time_ns: self.first_log_time_ns,
             sensors: self.sensors.clone(),
@@ -114,7 +114,7 @@ impl Head {
     ///
     /// # Errors
     /// The format's number, when it is another. None when they are damaged.
-    pub fn parse(head: BTreeMap<String, String>, texts: BTreeMap<String, String>) -> Result<Option<Self>, String> {
+    pub(crate) fn parse(head: BTreeMap<String, String>, texts: BTreeMap<String, String>) -> Result<Option<Self>, String> {
         match head.get("format") {
             Some(format) if format != FORMAT => Err(format.clone()),
             _ => Ok(Self::parse_whole(head, texts)),

@@ -27,6 +27,8 @@ mod resume;
 mod segment;
 mod sessions;
 mod snapshots;
+#[cfg(test)]
+mod tests;
 
 pub use committer::Trouble;
 pub use disk::{Disk, DiskFile, Lock};

@@ -1,14 +1,14 @@
 //! How is a recording read back, as the messages that the worker saw, for the rig that reads it?
 
 use std::collections::VecDeque;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use proprio_core::time::TimeNs;
 use proprio_core::{Decision, Event, Recorded, Rig};
 
 use crate::format;
-use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, segments};
+use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, read_head, segments};
 use crate::{Disk, Head, RecordingError};
 
 /// What stands at a position.
@@ -143,7 +143,7 @@ impl Reader {
 
     /// A torn segment before the last one ended in a crash, and the next start went on after its whole messages: whether the
     /// positions fit shows when that one begins.
-    fn end_of(&mut self, path: &std::path::Path, reader: &SegmentReader) -> Result<(), RecordingError> {
+    fn end_of(&mut self, path: &Path, reader: &SegmentReader) -> Result<(), RecordingError> {
         self.torn = None;
         let Some(Ending::Torn { detail, .. }) = &reader.ending else { return Ok(()) };
         if self.segments.is_empty() && !reader.is_tail(&*self.disk)? {
@@ -154,16 +154,16 @@ impl Reader {
     }
 }
 
-/// The heads of a recording's segments, in the order of positions, without those of which only a torn head is left.
+/// The heads of a recording's segments, in the order of positions.
 ///
 /// # Errors
 /// When the folder or a segment cannot be read, or a head is damaged.
 pub fn heads(disk: &dyn Disk, rig: &str) -> Result<Vec<Head>, RecordingError> {
-    let head = |segment: &Segment| SegmentReader::open(disk, rig, segment).map(|reader| reader.head).transpose();
+    let head = |segment: &Segment| read_head(disk, rig, segment).map(|found| found.map(|(head, _)| head)).transpose();
     segments(disk, rig)?.iter().filter_map(head).collect()
 }
 
-fn check_sequence(path: &std::path::Path, position: i64, sequence: u32) -> Result<(), RecordingError> {
+fn check_sequence(path: &Path, position: i64, sequence: u32) -> Result<(), RecordingError> {
     if sequence == position as u32 {
         return Ok(());
     }
@@ -172,7 +172,7 @@ fn check_sequence(path: &std::path::Path, position: i64, sequence: u32) -> Resul
 
 /// A message with its sensor's index in the rig that reads.
 fn translate(
-    path: &std::path::Path,
+    path: &Path,
     head: &Head,
     known: &mut [Option<usize>],
     rig: &Rig,
@@ -194,7 +194,7 @@ fn translate(
     let Some(sensor) = sensor_of(&mut event) else { return recorded(event) };
     let Some(key) = head.sensors.get(*sensor) else { return Err(corrupt(format!("the segment's rig has no sensor {sensor}"))) };
     let place = &mut known[*sensor];
-    if !place.and_then(|index| rig.sensors.get(index)).is_some_and(|found| found.key == *key) {
+    if place.and_then(|index| rig.sensors.get(index)).is_none_or(|found| found.key != *key) {
         *place = rig.sensors.iter().position(|declared| declared.key == *key);
     }
     let Some(index) = *place else { return Ok(Read::Undeclared { position, log_time_ns, key: key.clone() }) };
@@ -203,7 +203,7 @@ fn translate(
 }
 
 /// The index of the sensor that a message is about.
-fn sensor_of(event: &mut Event) -> Option<&mut usize> {
+pub(crate) fn sensor_of(event: &mut Event) -> Option<&mut usize> {
     match event {
         Event::Payload { sensor, .. }
         | Event::Decision(

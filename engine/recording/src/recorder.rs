@@ -112,12 +112,13 @@ impl Recorder {
         if begins.is_some() {
             self.session = begins;
         }
-        let mut segment = self.segment.take().unwrap_or_else(|| self.new_segment(position, log_time_ns));
-        segment.write(&mut event, stamp);
+        if self.segment.is_none() {
+            self.segment = Some(self.new_segment(position, log_time_ns));
+        }
+        self.segment.as_mut().expect("it was just begun").write(&mut event, stamp);
         self.chunk_bytes += MESSAGE_BYTES + payload_bytes(&event);
         self.next_position += 1;
         self.last_log_time_ns = log_time_ns;
-        self.segment = Some(segment);
         if self.chunk_bytes >= GROUP_BYTES {
             self.finish_chunk();
         }

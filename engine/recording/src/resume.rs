@@ -37,21 +37,11 @@ pub(crate) struct LastSegment {
 pub(crate) fn resume(disk: &dyn Disk, rig: &str) -> Result<Resume, RecordingError> {
     let mut later: Option<Segment> = None;
     for segment in segments(disk, rig)?.into_iter().rev() {
-        let mut reader = SegmentReader::open(disk, rig, &segment)?;
-        let found = match read_end(disk, &segment.path)? {
-            Some(end) => reader.head.take().map(|head| (end, head.session, None)),
-            None => scan(disk, rig, &segment, reader)?,
-        };
-        if let Some((end, session, whole_bytes)) = found {
+        if let Some(Found { end, session, last }) = find(disk, rig, &segment)? {
             let next_position = end.last_position + 1;
             if let Some(Segment { first, path }) = later.filter(|later| later.first != next_position) {
                 return Err(RecordingError::Gap { path, expected: next_position, found: first });
             }
-            let (whole_bytes, bytes) = match whole_bytes {
-                Some(whole_bytes) => (whole_bytes, end.bytes()),
-                None => (disk.length(&segment.path).map_err(RecordingError::io(&segment.path))?, Vec::new()),
-            };
-            let last = LastSegment { path: segment.path, first_position: segment.first, whole_bytes, end: bytes };
             let session = session.filter(|_| end.session_open);
             return Ok(Resume { next_position, last_log_time_ns: end.last_log_time_ns, session, last: Some(last) });
         }
@@ -64,14 +54,37 @@ pub(crate) fn resume(disk: &dyn Disk, rig: &str) -> Result<Resume, RecordingErro
     }
 }
 
-/// Reads a segment without a regular end: the end it should have, its session, and the length up to it; none without a message.
-#[expect(clippy::type_complexity, reason = "a tuple that one caller takes apart")]
+/// A segment with at least one whole message.
+struct Found {
+    end: End,
+    session: Option<SessionHead>,
+    last: LastSegment,
+}
+
+fn find(disk: &dyn Disk, rig: &str, segment: &Segment) -> Result<Option<Found>, RecordingError> {
+    let reader = SegmentReader::open(disk, rig, segment)?;
+    let last = |whole_bytes, end| LastSegment { path: segment.path.clone(), first_position: segment.first, whole_bytes, end };
+    match (read_end(disk, &segment.path)?, &reader.head) {
+        (Some(end), Some(head)) => {
+            let whole_bytes = disk.length(&segment.path).map_err(RecordingError::io(&segment.path))?;
+            Ok(Some(Found { end, session: head.session.clone(), last: last(whole_bytes, Vec::new()) }))
+        }
+        _ => Ok(scan(disk, rig, segment, reader)?.map(|(end, session, whole_bytes)| Found {
+            end,
+            session,
+            last: last(whole_bytes, end.bytes()),
+        })),
+    }
+}
+
+/// Reads a segment without a regular end: the end it should have, its session, and the length up to there; none without a
+/// whole message.
 fn scan(
     disk: &dyn Disk,
     rig: &str,
     segment: &Segment,
     mut reader: SegmentReader,
-) -> Result<Option<(End, Option<SessionHead>, Option<u64>)>, RecordingError> {
+) -> Result<Option<(End, Option<SessionHead>, u64)>, RecordingError> {
     let decisions = format::decisions_topic(rig);
     let mut session = reader.head.as_ref().and_then(|head| head.session.clone());
     let mut end = End { last_position: segment.first - 1, last_log_time_ns: 0, session_open: session.is_some() };
@@ -96,7 +109,8 @@ fn scan(
             return Err(RecordingError::Damaged { path: segment.path.clone(), position: end.last_position + 1, detail });
         }
         let torn_bytes = disk.length(&segment.path).map_err(RecordingError::io(&segment.path))? - reader.whole_bytes;
-        tracing::warn!(segment = %segment.path.display(), torn_bytes, last_position = end.last_position, "the last segment has no regular end: {detail}; it goes on after its last whole message");
+        let (segment, last_position) = (segment.path.display(), end.last_position);
+        tracing::info!(%segment, torn_bytes, last_position, "no regular end: {detail}; the recording goes on after the last whole message");
     }
-    Ok((reader.whole_bytes > 0).then_some((end, session, Some(reader.whole_bytes))))
+    Ok((reader.whole_bytes > 0).then_some((end, session, reader.whole_bytes)))
 }

@@ -44,6 +44,15 @@ pub(crate) fn read_end(disk: &dyn Disk, path: &Path) -> Result<Option<End>, Reco
     Ok(End::parse(&bytes))
 }
 
+/// The head of a segment with a message or a regular end, and that end; none for what a crash left of a first block.
+pub(crate) fn read_head(disk: &dyn Disk, rig: &str, segment: &Segment) -> Result<Option<(Head, Option<End>)>, RecordingError> {
+    let mut reader = SegmentReader::open(disk, rig, segment)?;
+    let Some(head) = reader.head.take() else { return Ok(None) };
+    let end = read_end(disk, &segment.path)?;
+    let counts = end.is_some() || reader.next()?.is_some();
+    Ok(counts.then_some((head, end)))
+}
+
 /// A message as it stands in the file.
 pub(crate) struct RawMessage<'a> {
     pub header: MessageHeader,
@@ -65,8 +74,8 @@ pub(crate) enum Ending {
     /// Something else stands after its last whole chunk, or nothing.
     Torn {
         detail: String,
-        /// Whether the file ended where more was due, as a torn tail does.
-        short: bool,
+        /// Whether the file ended within a record.
+        cut: bool,
     },
 }
 
@@ -153,30 +162,29 @@ impl SegmentReader {
         Ok(None)
     }
 
-    /// Whether the file ends as a crash leaves it: with less after the last whole chunk than may lack a sync. Else what stands
-    /// there was durable once and is damaged.
+    /// Whether the file ends as a crash leaves it: within a record, or with less after the last whole one than may lack a sync.
+    /// Else what stands there was durable once and is damaged.
     ///
     /// # Errors
     /// When the file's length cannot be read.
     pub fn is_tail(&self, disk: &dyn Disk) -> Result<bool, RecordingError> {
         let length = disk.length(&self.path).map_err(RecordingError::io(&self.path))?;
-        // The texts at a head may be longer than a group.
-        let head = self.whole_bytes == 0 && matches!(self.ending, Some(Ending::Torn { short: true, .. }));
-        Ok(head || length.saturating_sub(self.whole_bytes) <= UNSYNCED_BYTES)
+        let cut = matches!(self.ending, Some(Ending::Torn { cut: true, .. }));
+        Ok(cut || length.saturating_sub(self.records.offset()) <= UNSYNCED_BYTES)
     }
 
     /// Kind of the next record; none when the file is through.
     fn record(&mut self) -> Result<Option<u8>, RecordingError> {
         match self.records.next().map_err(RecordingError::io(&self.path))? {
             Framed::Record(kind) => return Ok(Some(kind)),
-            Framed::Short => self.end_torn("the file ends there".to_owned(), true),
+            Framed::Cut { sure } => self.end_torn("the file ends there".to_owned(), sure),
             Framed::Bad(detail) => self.end_torn(detail, false),
         }
         Ok(None)
     }
 
-    fn end_torn(&mut self, detail: String, short: bool) {
-        self.ending = Some(Ending::Torn { detail, short });
+    fn end_torn(&mut self, detail: String, cut: bool) {
+        self.ending = Some(Ending::Torn { detail, cut });
     }
 
     fn torn_head(mut self, detail: &str) -> Self {

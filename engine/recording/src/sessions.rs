@@ -3,7 +3,7 @@
 use proprio_core::time::TimeNs;
 
 use crate::format::{Gone, Texts};
-use crate::segment::{SegmentReader, read_end, segments};
+use crate::segment::{read_head, segments};
 use crate::{Disk, RecordingError};
 
 /// A session of a recording.
@@ -40,7 +40,7 @@ pub struct Last {
     pub log_time_ns: TimeNs,
 }
 
-/// The sessions of a recording in the order of their starts. Reads heads and ends, no messages.
+/// The sessions of a recording in the order of their starts. Reads heads and ends, hardly a message.
 ///
 /// # Errors
 /// When the folder or a segment cannot be read, or a head is damaged.
@@ -49,8 +49,7 @@ pub fn sessions(disk: &dyn Disk, rig: &str) -> Result<Vec<SessionEntry>, Recordi
     // Whether the newest session goes on after the newest segment.
     let mut open = false;
     for segment in segments(disk, rig)? {
-        let Some(head) = SegmentReader::open(disk, rig, &segment)?.head else { continue };
-        let end = read_end(disk, &segment.path)?;
+        let Some((head, end)) = read_head(disk, rig, &segment)? else { continue };
         let Some(session) = head.session else { continue };
         if found.last().is_none_or(|entry| entry.first_position != session.start_position) {
             found.push(SessionEntry {
