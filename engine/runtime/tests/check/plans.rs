@@ -1,9 +1,10 @@
 //! What a good file becomes.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use proprio_core::schema::{FieldExt, meta};
-use proprio_runtime::{FileKind, Loaded, TestInput, load};
+use proprio_runtime::{FileKind, Loaded, TestInput, load, load_texts};
 
 use crate::fake::REGISTRY;
 use crate::files::golden;
@@ -113,4 +114,27 @@ fn collect_references(schema: &serde_json::Value, into: &mut Vec<String>) {
         serde_json::Value::Array(items) => items.iter().for_each(|item| collect_references(item, into)),
         _ => {}
     }
+}
+
+#[test]
+fn a_plan_from_recorded_texts_is_the_files_plan() {
+    let from_files = good().plan;
+    let pipeline = from_files.pipeline_text.replace("rig: rig.yaml", "rig: ../elsewhere/lab.yaml");
+    let texts = BTreeMap::from([("pipeline.yaml".to_owned(), pipeline), ("rig.yaml".to_owned(), from_files.rig_text.clone())]);
+    let loaded = load_texts(&texts, REGISTRY).expect("the good texts");
+    assert_eq!(loaded.plan.rig, from_files.rig);
+    let steps = |plan: &proprio_runtime::Plan| plan.steps.iter().map(|step| (step.stream.clone(), step.config.clone())).collect::<Vec<_>>();
+    assert_eq!(steps(&loaded.plan), steps(&from_files));
+    assert!(loaded.warnings.is_empty(), "a recording has no test files to miss");
+}
+
+#[test]
+fn recorded_texts_that_do_not_check_say_why() {
+    let plan = good().plan;
+    let mut texts = BTreeMap::from([("pipeline.yaml".to_owned(), plan.pipeline_text.clone())]);
+    let findings = load_texts(&texts, REGISTRY).expect_err("no rig");
+    assert!(findings[0].to_string().contains("the recording holds no such text"), "{}", findings[0]);
+    texts.insert("rig.yaml".to_owned(), plan.rig_text.replace("kind: events", "kind: event"));
+    let findings = load_texts(&texts, REGISTRY).expect_err("a bad rig");
+    assert_eq!((findings[0].file.as_str(), findings[0].code), ("rig.yaml", "unknown-value"), "{}", findings[0]);
 }
