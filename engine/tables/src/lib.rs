@@ -2,7 +2,8 @@
 //! pinned catalog, and SQL over it.
 //!
 //! **Invariants.** A row is in a pinned catalog exactly once, whatever commits meanwhile: hot rows leave in the same
-//! lock that takes in the Delta version that holds them. Nothing here writes through SQL. A table's columns in SQL
+//! lock that takes in the Delta version that holds them. A run that was neither live nor adopted is in `<table>_all` alone,
+//! from its first commit on, whichever process made it. Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 
 mod append;

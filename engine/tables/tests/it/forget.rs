@@ -118,6 +118,23 @@ async fn a_pinned_catalog_outlives_a_removal_of_other_files() {
     assert_eq!(super::as_csv(&answer.collect().await.expect("rows")), "n\n10\n");
 }
 
+/// A store that runs goes on after another process has removed a session and cleaned the log beneath it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_running_store_survives_a_removal_by_another_process() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path()).await;
+    for (position, session) in [(0, "kept"), (1, "gone")] {
+        append(&store, &samples_of((session, "a"), "pelvis", position * 10, 10, position)).expect("appended");
+        store.commit(position).await.expect("committed");
+    }
+    append(&store, &samples_of(("kept", "a"), "pelvis", 20, 10, 2)).expect("appended");
+    forget_sessions(dir.path(), &["gone".to_owned()]).await.expect("forgotten");
+    store.commit(2).await.expect("committed");
+    let sql = "SELECT session, count(*) AS n, count(DISTINCT sequence) AS d FROM imu GROUP BY session";
+    assert_eq!(csv(&store, sql).await, "session,n,d\nkept,20,20\n");
+    assert_eq!(read_csv(dir.path(), sql).await, "session,n,d\nkept,20,20\n");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_go_when_their_time_is_over() {
     let dir = tempfile::tempdir().expect("a folder");
