@@ -14,6 +14,7 @@ use datafusion::prelude::ident;
 use deltalake_core::kernel::StructField;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::operations::create::CreateBuilder;
+use deltalake_core::operations::vacuum::VacuumMode;
 use deltalake_core::protocol::SaveMode;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
 
@@ -115,6 +116,13 @@ impl Cold {
     /// The position of an application's last transaction.
     pub(crate) async fn committed(&self, app_id: &str) -> Result<Option<i64>, TablesError> {
         transaction(&self.table, app_id).await.map_err(TablesError::delta(&self.name))
+    }
+
+    /// Deletes the files that no version has named for a week, Delta's own limit.
+    pub(crate) async fn vacuumed(self, session: &SessionState) -> Result<Self, TablesError> {
+        let vacuum = self.table.clone().vacuum().with_mode(VacuumMode::Full);
+        let (table, _) = vacuum.await.map_err(TablesError::delta(&self.name))?;
+        Self::pinned(&self.name, &self.path, table, session).await
     }
 
     pub(crate) async fn pinned(name: &str, path: &Path, table: DeltaTable, session: &SessionState) -> Result<Self, TablesError> {

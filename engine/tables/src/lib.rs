@@ -2,20 +2,24 @@
 //! pinned catalog, and SQL over it.
 //!
 //! **Invariants.** A row is in a pinned catalog exactly once, whatever commits meanwhile: hot rows leave in the same
-//! lock that takes in the Delta version that holds them. Nothing here writes through SQL. A table's columns in SQL
+//! lock that takes in the Delta version that holds them. A run that was neither live nor adopted is in `<table>_all` alone,
+//! from its first commit on, whichever process made it. Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 
 mod append;
 mod catalog;
 mod cold;
 mod error;
+mod forget;
 mod hot;
 mod latest;
 pub mod output;
 mod provider;
 mod reader;
+mod remove;
 mod round;
 mod schema;
+mod scrub;
 mod sql;
 mod state;
 mod store;
@@ -23,6 +27,7 @@ mod visible;
 
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
+pub use forget::{Removed, forget_sessions};
 pub use output::Format;
 pub use reader::Reader;
 pub use store::{COMMIT_BYTES, COMMIT_INTERVAL, Store};

@@ -32,9 +32,9 @@ pub(crate) struct Round {
 #[derive(Debug, Default)]
 pub(crate) struct Looked {
     /// Newer versions of tables that are held.
-    pub(crate) newer: BTreeMap<String, Cold>,
+    newer: BTreeMap<String, Cold>,
     /// Tables that weren't held.
-    pub(crate) found: BTreeMap<String, Table>,
+    found: BTreeMap<String, Table>,
     adoptions: Arc<Vec<Fact>>,
     /// How many of the adoptions that were appended here may take effect.
     heard: usize,
@@ -244,6 +244,30 @@ impl Inner {
 }
 
 impl Looked {
+    /// Every table at the newest version that was found.
+    pub(crate) fn versions(&self, inner: &Inner) -> Vec<(String, Cold)> {
+        let tables = inner.lock();
+        let held = tables.by_name.iter().map(|(name, table)| (name.clone(), self.newer.get(name).unwrap_or(&table.cold).clone()));
+        held.chain(self.found.iter().map(|(name, table)| (name.clone(), table.cold.clone()))).collect()
+    }
+
+    /// Takes in a version that was made since.
+    pub(crate) fn take(&mut self, name: String, cold: Cold) {
+        match self.found.get_mut(&name) {
+            Some(table) => table.take_in(cold),
+            None => drop(self.newer.insert(name, cold)),
+        }
+    }
+
+    /// Takes in a table that was opened, made or widened since.
+    pub(crate) fn open(&mut self, name: String, table: Table, held: bool) {
+        if held {
+            self.newer.insert(name, table.cold);
+        } else {
+            self.found.insert(name, table);
+        }
+    }
+
     async fn see(&mut self, name: &str, cold: &Cold, inner: &Inner) {
         match cold.newer(&inner.session).await {
             Ok(Some(newer)) => drop(self.newer.insert(name.to_owned(), newer)),

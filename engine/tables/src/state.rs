@@ -49,6 +49,13 @@ impl Shown {
         self.condition = visible::condition(self.lineage.iter().chain(self.adoptions.iter()).chain(&self.said));
     }
 
+    /// Forgets what was said of some sessions.
+    pub(crate) fn forget(&mut self, sessions: &[String]) {
+        for said in [&mut self.said, &mut self.waiting] {
+            said.retain(|fact| !fact.is_of(sessions));
+        }
+    }
+
     /// What a table's rows meet that are shown.
     pub(crate) fn of(&self, table: &str) -> Option<Arc<Expr>> {
         self.condition.clone().filter(|_| !visible::is_whole(table))

@@ -126,11 +126,8 @@ impl Store {
         }
         let mut looked = self.inner.look(&mut round).await?;
         for (name, table) in self.inner.open_tables(wanted).await? {
-            if self.inner.lock().by_name.contains_key(&name) {
-                looked.newer.insert(name, table.cold);
-            } else {
-                looked.found.insert(name, table);
-            }
+            let held = self.inner.lock().by_name.contains_key(&name);
+            looked.open(name, table, held);
         }
         self.inner.finish(&mut round, looked, BTreeMap::new()).await
     }

@@ -103,6 +103,7 @@ pub(crate) fn condition<'a>(facts: impl Iterator<Item = &'a Fact>) -> Option<Arc
 /// The facts of one cold table, kept while its files are: each file is read once.
 #[derive(Debug, Default)]
 pub(crate) struct ColdFacts {
+    version: Option<u64>,
     files: BTreeSet<String>,
     facts: Arc<Vec<Fact>>,
 }
@@ -110,19 +111,22 @@ pub(crate) struct ColdFacts {
 impl ColdFacts {
     /// The facts at a version of the table `name`.
     pub(crate) async fn at(&mut self, name: &str, cold: &Cold, session: &SessionState) -> Result<Arc<Vec<Fact>>, TablesError> {
+        let version = cold.table.version();
+        if version == self.version {
+            return Ok(self.facts.clone());
+        }
         let files: BTreeSet<String> = cold.files()?.collect();
-        let mut facts = if self.files.is_subset(&files) { self.facts.as_ref().clone() } else { Vec::new() };
-        let unread: Vec<String> =
-            if facts.is_empty() { files.iter().cloned().collect() } else { files.difference(&self.files).cloned().collect() };
+        // Rows are never changed, but a file that is gone may have lost some.
+        let known = self.files.is_subset(&files);
+        let mut facts = if known { self.facts.as_ref().clone() } else { Vec::new() };
+        let unread: Vec<String> = files.iter().filter(|file| !(known && self.files.contains(*file))).cloned().collect();
         if !unread.is_empty() {
             let columns: &[&str] = if name == system::LINEAGE { &[TIME, SESSION, RUN, "origin"] } else { &[TIME, SESSION, RUN, "runs"] };
             for rows in cold.read(unread, columns, session).await? {
                 facts.extend(self::facts(name, &rows));
             }
         }
-        if files != self.files {
-            *self = Self { files, facts: Arc::new(facts) };
-        }
+        *self = Self { version, files, facts: Arc::new(facts) };
         Ok(self.facts.clone())
     }
 }

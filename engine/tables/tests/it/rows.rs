@@ -1,6 +1,5 @@
 //! Do hot and cold rows answer as one table, exactly once, through commits, restarts and new columns?
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -8,66 +7,12 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field};
-use proprio_core::schema::{FieldExt, column, float, meta, text};
+use proprio_core::schema::{FieldExt, column, float, text};
 use proprio_core::table::system;
-use proprio_core::{StreamSchema, TableChunk, TableSpec};
-use proprio_tables::{Format, Reader, Store, TablesError, output};
+use proprio_core::{StreamSchema, TableChunk};
+use proprio_tables::{Reader, Store, TablesError};
 
-const DAY_NS: i64 = 86_400_000_000_000;
-/// 31 January 2026, 23:59:59.5, so that a second of rows spans two months.
-const START_NS: i64 = 20_484 * DAY_NS + DAY_NS - 500_000_000;
-
-fn imu_stream() -> StreamSchema {
-    let gyro = float("gyro_x_rad_per_s", "rad/s").frame("sensor").with(meta::SEGMENT, "pelvis").with(meta::SIDE, "left");
-    StreamSchema::new(vec![column("sequence", DataType::Int64).required(), gyro.required()], &[], None)
-}
-
-fn imu() -> TableSpec {
-    TableSpec { name: "imu".to_owned(), key: Some("sensor".to_owned()), columns: imu_stream().columns, high_rate: true, operational: false }
-}
-
-/// `count` samples of a sensor from `first` on, 10 ms and 7 ns apart.
-fn samples(sensor: &str, first: i64, count: i64, position: i64) -> TableChunk {
-    let sequence: Vec<i64> = (first..first + count).collect();
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(sequence.iter().map(|k| START_NS + k * 10_000_007).collect::<Int64Array>()),
-        Arc::new(Int64Array::from(sequence.clone())),
-        Arc::new(sequence.iter().map(|k| *k as f64 * 0.25).collect::<Float64Array>()),
-    ];
-    let rows = proprio_core::rows::batch(&imu_stream(), columns);
-    TableChunk {
-        table: "imu".to_owned(),
-        key: Some(sensor.to_owned()),
-        session: "s1".to_owned(),
-        run_id: "run-a".to_owned(),
-        rows,
-        position,
-    }
-}
-
-async fn open(dir: &Path) -> Store {
-    Store::open(dir, "lab-1", &[imu()]).await.expect("the store opens")
-}
-
-fn append(store: &Store, chunk: &TableChunk) -> Result<usize, TablesError> {
-    store.append(std::slice::from_ref(chunk), chunk.position)
-}
-
-async fn csv(store: &Store, sql: &str) -> String {
-    let batches = store.query(sql).await.expect("an answer").collect().await.expect("rows");
-    as_csv(&batches)
-}
-
-async fn read_csv(dir: &Path, sql: &str) -> String {
-    let reader = Reader::open(dir).await.expect("tables");
-    as_csv(&reader.query(sql).await.expect("an answer").collect().await.expect("rows"))
-}
-
-fn as_csv(batches: &[RecordBatch]) -> String {
-    let mut out = Vec::new();
-    output::write(batches, Format::Csv, &mut out).expect("written");
-    String::from_utf8(out).expect("text")
-}
+use super::{append, as_csv, csv, imu, open, read_csv, samples};
 
 const QUERIES: [&str; 9] = [
     "SELECT * FROM imu ORDER BY sensor, time_ns",
