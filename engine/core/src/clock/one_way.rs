@@ -27,9 +27,9 @@ const EARLY_WITHIN: u32 = 64;
 /// Readings that all come later than before, for this long and this many, are a step back of the clock.
 const LATE_FOR_NS: i64 = 10 * SECOND_NS;
 const LATE_READINGS: u32 = 30;
-/// A run of late readings ends in a gap as long as this; when it has lasted as long, the fit is less sure.
-const RUN_GAP_NS: i64 = 2 * SECOND_NS;
-const RUN_BEGINS_NS: i64 = SECOND_NS;
+/// A run of late readings ends in a gap as long as this. From when it has lasted as long it counts: before, it may have been
+/// late for another reason, and then the fit is less sure.
+const RUN_NS: i64 = 2 * SECOND_NS;
 
 /// The fit of what comes unasked.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -90,9 +90,7 @@ impl OneWay {
     /// How far the line may lie from where it would with endless readings; more while readings come later than they should.
     pub(super) fn error_ns(&self) -> i64 {
         match self.late.lowest {
-            Some(lowest) if self.late.readings >= LATE_READINGS && self.late.lasted_ns >= RUN_GAP_NS => {
-                self.error_ns.max(lowest.above(&self.line))
-            }
+            Some(lowest) if self.late.readings >= LATE_READINGS => self.error_ns.max(lowest.above(&self.line)),
             _ => self.error_ns,
         }
     }
@@ -129,7 +127,7 @@ impl OneWay {
                 return self.early(point);
             }
             self.look_back();
-            if gap_ns.max(pause_ns) >= RUN_GAP_NS {
+            if gap_ns.max(pause_ns) >= RUN_NS {
                 self.late = Late::default();
             }
             if let Some(event) = self.late(point, above_ns, arrival_ns) {
@@ -184,7 +182,7 @@ impl OneWay {
         self.late.readings += 1;
         let Late { first, first_arrival_ns, .. } = self.late;
         self.late.lasted_ns = arrival_ns.saturating_sub(first_arrival_ns).min(point.device_ns.saturating_sub(first.device_ns));
-        if self.late.lasted_ns >= RUN_BEGINS_NS && self.late.lowest.is_none_or(|lowest| above_ns < lowest.above(&self.line)) {
+        if self.late.lasted_ns >= RUN_NS && self.late.lowest.is_none_or(|lowest| above_ns < lowest.above(&self.line)) {
             self.late.lowest = Some(point);
         }
         let lowest = self.late.lowest?;

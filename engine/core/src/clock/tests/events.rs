@@ -77,9 +77,7 @@ fn a_step_forward_is_found_within_a_few_messages() {
             bench.run(60.0);
             bench.jumped_ns += step_ns;
             bench.run(60.0);
-            let [(at, ClockEvent::Step { jump_ns })] = bench.events[..] else {
-                panic!("{way:?} {seed}: {:?} {:?}", bench.events, bench.fit)
-            };
+            let [(at, ClockEvent::Step { jump_ns })] = bench.events[..] else { panic!("{way:?} {seed}: {:?}", bench.events) };
             assert!((6003..6300).contains(&at), "{way:?} {seed}: {at}");
             assert!((jump_ns - step_ns).abs() < 12 * MS, "{way:?} {seed}: {jump_ns}");
             assert!(bench.error_ms().abs() < if matches!(way, Way::Wired) { 0.2 } else { 3.0 }, "{way:?} {seed}: {} ms", bench.error_ms());
@@ -101,16 +99,11 @@ fn a_step_back_is_found_after_ten_seconds_and_shows_in_the_uncertainty() {
             bench.run(5.0);
             assert_eq!(bench.events, []);
             let uncertain_ms = bench.fit.uncertainty_ns().unwrap_or(0) as f64 / 1e6;
-            assert!(
-                uncertain_ms >= bench.error_ms().abs(),
-                "{seed} {uncertain_ms} ms is said where {} ms are {:?}",
-                bench.error_ms(),
-                bench.fit
-            );
+            assert!(uncertain_ms >= bench.error_ms().abs(), "{way:?} {seed}: {uncertain_ms} ms is said where {} ms are", bench.error_ms());
             bench.run(55.0);
             let [(at, ClockEvent::Step { jump_ns })] = bench.events[..] else { panic!("{way:?} {seed}: {:?}", bench.events) };
             // Retransmissions just before the step count as its beginning.
-            assert!((before + 850..before + 1300).contains(&at), "{way:?} {seed}: {at}");
+            assert!((before + 820..before + 1300).contains(&at), "{way:?} {seed}: {at}");
             assert!((jump_ns - step_ns).abs() < 3 * MS, "{way:?} {seed}: {jump_ns}");
             assert!(bench.error_ms().abs() < if matches!(way, Way::Wired) { 0.2 } else { 3.0 }, "{way:?} {seed}: {} ms", bench.error_ms());
         }
