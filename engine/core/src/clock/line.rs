@@ -58,6 +58,11 @@ impl Line {
         saturate(i128::from(self.offset_ns) + (run * i128::from(self.slope_ppb)).div_euclid(BILLION))
     }
 
+    /// How far the device's clock has jumped when a reading of it lies this far above the line.
+    pub(super) fn jump_ns(&self, above_ns: i64) -> i64 {
+        saturate((-i128::from(above_ns) * BILLION).div_euclid(BILLION + i128::from(self.slope_ppb)))
+    }
+
     /// The rig's time at a device time.
     pub(super) fn rig_ns(&self, device_ns: i64) -> TimeNs {
         device_ns.saturating_add(self.at(device_ns))
@@ -73,17 +78,24 @@ pub(super) fn slope_ppb(from: Point, to: Point) -> i64 {
     saturate(((i128::from(to.offset_ns) - i128::from(from.offset_ns)) * BILLION).div_euclid(run))
 }
 
+/// The middle value, or the mean of the middle two; none of none.
+pub(super) fn median(mut values: Vec<i128>) -> Option<i128> {
+    values.sort_unstable();
+    let upper = *values.get(values.len() / 2)?;
+    let lower = values[(values.len() - 1) / 2];
+    Some((lower + upper).div_euclid(2))
+}
+
 /// What the fits share: a slope between what the readings say and what the crystal's data sheet says, by which is surer.
 ///
-/// `error_ns` is how far readings that lie `span_ns` apart may be off, and so the slope is sure to 2·error/span; a crystal is
-/// sure to 50 ppm of `prior_ppb`. No crystal is off by more than 500 ppm.
+/// `error_ns` is how far readings that lie `span_ns` apart may be off, 95 %, which are two standard deviations; a crystal runs
+/// within a standard deviation of 50 ppm at `prior_ppb`. None is off by more than 500 ppm.
 pub(super) fn shrink(measured_ppb: i64, prior_ppb: i64, span_ns: i64, error_ns: i64) -> i64 {
     const CRYSTAL_PPM: i128 = 50;
     const WORST_PPB: i64 = 500_000;
     let measured = measured_ppb.clamp(-WORST_PPB, WORST_PPB);
-    // Picoseconds keep the squares of a century of span within 128 bits.
     let span = (i128::from(span_ns) * CRYSTAL_PPM / 1_000_000).pow(2);
-    let error = (2 * i128::from(error_ns.min(1 << 50))).pow(2);
+    let error = i128::from(error_ns / 2).pow(2);
     let share = if span + error == 0 { 0 } else { i128::from(measured - prior_ppb) * span / (span + error) };
     saturate(i128::from(prior_ppb) + share)
 }

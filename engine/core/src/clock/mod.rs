@@ -3,6 +3,8 @@
 mod line;
 mod one_way;
 mod round_trips;
+#[cfg(test)]
+mod tests;
 mod window;
 
 use serde::{Deserialize, Serialize};

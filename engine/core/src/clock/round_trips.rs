@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ClockEvent;
-use super::line::{Line, Point, saturate, shrink, slope_ppb};
+use super::line::{Line, Point, median, saturate, shrink, slope_ppb};
 use super::one_way::RESET_NS;
 use super::window::Window;
 use crate::recorded::RoundTrip;
@@ -58,8 +58,9 @@ impl RoundTrips {
         // A crystal of 500 ppm may have warmed or cooled during a gap.
         let allowed_ns = (point.width_ns / 2).saturating_add(4 * self.error_ns + gap_ns.max(0) / 2000);
         if above_ns.unsigned_abs() > allowed_ns.max(RESET_NS).unsigned_abs() {
+            let jump_ns = self.line.jump_ns(above_ns);
             self.begin_anew(point);
-            return Some(ClockEvent::Reset { jump_ns: above_ns.saturating_neg() });
+            return Some(ClockEvent::Reset { jump_ns });
         }
         if went_back {
             return None;
@@ -75,8 +76,9 @@ impl RoundTrips {
         if self.astray.unsigned_abs() < STEP_READINGS {
             return None;
         }
+        let jump_ns = self.line.jump_ns(above_ns);
         self.begin_anew(point);
-        Some(ClockEvent::Step { jump_ns: above_ns.saturating_neg() })
+        Some(ClockEvent::Step { jump_ns })
     }
 
     fn begin_anew(&mut self, point: Point) {
@@ -122,12 +124,4 @@ fn point(round_trip: RoundTrip) -> Option<Point> {
 fn through_median(points: &[Point], slope_ppb: i64, device_ns: i64) -> Line {
     let at = |point: &Point| i128::from(Line::through(*point, slope_ppb).at(device_ns));
     Line { device_ns, offset_ns: median(points.iter().map(at).collect()).map_or(0, saturate), slope_ppb }
-}
-
-/// The middle value, or the mean of the middle two; none of none.
-fn median(mut values: Vec<i128>) -> Option<i128> {
-    values.sort_unstable();
-    let upper = *values.get(values.len() / 2)?;
-    let lower = values[(values.len() - 1) / 2];
-    Some((lower + upper).div_euclid(2))
 }

@@ -11,6 +11,9 @@ const LONGEST_NS: i64 = SHORTEST_NS << 6;
 /// The most stretches that are kept.
 const STRETCHES: i64 = 32;
 
+/// After a gap as long as this nothing is left in the window.
+pub(super) const WINDOW_NS: i64 = LONGEST_NS * STRETCHES;
+
 /// The best reading of each stretch of device time, oldest first; never more than 32.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Window {
@@ -22,6 +25,14 @@ impl Window {
     /// The kept readings, in the order of their device times.
     pub(super) fn points(&self) -> &[Point] {
         &self.points
+    }
+
+    /// Device time from the oldest to the newest kept reading.
+    pub(super) fn span_ns(&self) -> i64 {
+        match self.points[..] {
+            [first, .., last] => last.device_ns.saturating_sub(first.device_ns),
+            _ => 0,
+        }
     }
 
     /// Takes a reading that is no older than any before; says whether it is kept. `better` is asked whether its first
