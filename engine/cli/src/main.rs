@@ -2,10 +2,15 @@
 
 #![allow(clippy::print_stdout, reason = "what a command answers is its standard output")]
 
+mod ask;
 mod commands;
 mod engine;
 mod lineage;
+mod rebuild;
+mod recorded;
 mod running;
+mod selection;
+mod watch;
 
 use std::process::ExitCode;
 

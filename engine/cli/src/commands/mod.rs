@@ -7,6 +7,8 @@ mod graph;
 mod operators;
 mod play;
 mod publishing;
+mod rebuild;
+mod reload;
 mod run;
 mod schema;
 mod session;
@@ -20,6 +22,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
 
 /// Streaming fusion of motion and muscle sensors for movement labs.
 ///
@@ -51,6 +54,8 @@ enum Command {
     Simulate(simulate::Args),
     Sql(sql::Args),
     Session(session::Args),
+    Reload(reload::Args),
+    Rebuild(rebuild::Args),
     Check(check::Args),
     Test(test::Args),
     Graph(graph::Args),
@@ -71,6 +76,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Reload(args) => in_runtime(reload::run(args)),
+        Command::Rebuild(args) => rebuild::run(args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Graph(args) => graph::run(args),
@@ -80,7 +87,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")?.block_on(command)
+    runtime()?.block_on(command)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")
 }
 
 fn log(cli: &Cli) -> anyhow::Result<()> {
