@@ -6,6 +6,7 @@ mod commands;
 mod engine;
 mod lineage;
 mod running;
+mod verify;
 
 use std::process::ExitCode;
 
