@@ -22,6 +22,6 @@ pub fn row(lineage: &Lineage, time_ns: TimeNs) -> RecordBatch {
     let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;
     let Lineage { pipeline, pipeline_text, rig_text, operators, build, target, .. } = lineage;
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
-    columns.extend([system::origin::LIVE, pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
+    columns.extend([system::origin::LIVE, pipeline, pipeline_text, rig_text, operators, build, target].map(text));
     rows::batch(&system::lineage(), columns)
 }

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ident, lit};
 use proprio_core::TimeNs;
 use proprio_core::quantity::Duration;
@@ -17,6 +16,9 @@ use crate::error::TablesError;
 use crate::reader::delta_tables;
 use crate::schema::{RIG, SESSION};
 use crate::store::{Inner, Store, to_its_end};
+
+/// Delta's file skipping walks a list by recursion.
+const SESSIONS_AT_ONCE: usize = 64;
 
 /// Rows that were removed, by table; a table that lost none is absent.
 pub type Removed = BTreeMap<String, u64>;
@@ -109,9 +111,15 @@ impl Inner {
     }
 }
 
-async fn without_sessions(cold: Cold, sessions: &[String], session: &SessionState) -> Result<(Cold, u64), TablesError> {
-    let gone: Expr = ident(SESSION).in_list(sessions.iter().map(|session| lit(session.as_str())).collect(), false);
-    cold.without(&gone, session).await
+async fn without_sessions(mut cold: Cold, sessions: &[String], session: &SessionState) -> Result<(Cold, u64), TablesError> {
+    let mut removed = 0;
+    for some in sessions.chunks(SESSIONS_AT_ONCE) {
+        let gone = ident(SESSION).in_list(some.iter().map(|session| lit(session.as_str())).collect(), false);
+        let rows;
+        (cold, rows) = cold.without(&gone, session).await?;
+        removed += rows;
+    }
+    Ok((cold, removed))
 }
 
 fn count(removed: &mut Removed, name: &str, rows: u64) {
