@@ -55,7 +55,8 @@ impl Store {
         to_its_end(async move { inner.forget(&sessions).await }).await
     }
 
-    /// Removes this rig's rows that are older than a table's limit at `now_ns`, and vacuums what has been unused for a week.
+    /// Removes this rig's committed rows that are older than a table's limit at `now_ns`, the rig's clock, and deletes the files
+    /// that have been unused for a week.
     /// Statistics alone are read when nothing is due. Limits of tables that aren't there are passed over.
     ///
     /// # Errors
@@ -104,7 +105,7 @@ impl Inner {
             let gone = ident(RIG).eq(lit(self.rig.as_str())).and(ident(TIME).lt(lit(oldest_ns)));
             let (cold, rows) = cold.without(&gone, &self.session).await?;
             count(&mut removed, &name, rows);
-            looked.take(name, cold.vacuumed(&self.session).await?);
+            looked.take(name, cold.vacuumed(now_ns, &self.session).await?);
         }
         self.finish(&mut round, looked, BTreeMap::new()).await?;
         Ok(removed)
