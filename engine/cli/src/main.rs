@@ -4,6 +4,7 @@
 
 mod commands;
 mod engine;
+mod faults;
 mod lineage;
 mod running;
 mod verify;

@@ -3,6 +3,7 @@
 mod check;
 mod connect;
 mod demo;
+mod faults;
 mod graph;
 mod operators;
 mod play;
@@ -53,6 +54,7 @@ enum Command {
     Simulate(simulate::Args),
     Sql(sql::Args),
     Session(session::Args),
+    Faults(faults::Args),
     Check(check::Args),
     Test(test::Args),
     Graph(graph::Args),
@@ -74,6 +76,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Faults(args) => faults::run(&args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Graph(args) => graph::run(args),

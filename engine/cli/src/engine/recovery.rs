@@ -112,6 +112,8 @@ pub struct Bases {
     pub since: i64,
     /// The tables' last transactions at that restart: rows up to there are other runs'.
     pub known: BTreeMap<String, i64>,
+    /// How often a restart took it over.
+    pub takeovers: usize,
     /// Those in force at its end.
     pub last_texts: Texts,
 }
@@ -121,7 +123,7 @@ pub struct Bases {
 /// # Errors
 /// When the recording can't be read.
 pub fn bases(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Bases> {
-    let mut bases = Bases { texts: session.texts.clone(), since: -1, known: BTreeMap::new(), last_texts: session.texts.clone() };
+    let mut bases = Bases { texts: session.texts.clone(), since: -1, known: BTreeMap::new(), takeovers: 0, last_texts: session.texts.clone() };
     let heads = proprio_recording::heads(&**disk, rig)?;
     let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
     for head in heads.iter().filter(mine) {
@@ -129,6 +131,7 @@ pub fn bases(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow:
             && let Some(known) = taken_over(disk, rig, head.first_position)?
         {
             (bases.texts, bases.since, bases.known) = (head.texts.clone(), head.first_position, known);
+            bases.takeovers += 1;
         }
         bases.last_texts.clone_from(&head.texts);
     }

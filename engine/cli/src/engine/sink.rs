@@ -20,8 +20,6 @@ pub trait Sink: Send + Sync {
     fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError>;
     /// Positions of the tables' last transactions, by table: recovery ends a chunk at each.
     fn transactions(&self) -> BTreeMap<String, i64>;
-    /// Newest position whose rows have all been appended.
-    fn position(&self) -> i64;
     /// Bytes that wait for a commit.
     fn hot_bytes(&self) -> usize;
     /// Whether a commit round is due.
@@ -40,10 +38,6 @@ impl Sink for Store {
     fn transactions(&self) -> BTreeMap<String, i64> {
         let catalog = self.catalog();
         catalog.names().filter_map(|name| Some((name.to_owned(), self.committed_position(name)?))).collect()
-    }
-
-    fn position(&self) -> i64 {
-        self.tables_position()
     }
 
     fn hot_bytes(&self) -> usize {
