@@ -57,6 +57,8 @@ pub mod system {
     pub const NOTES: &str = "notes";
     /// What made the rows: one row a run.
     pub const LINEAGE: &str = "lineage";
+    /// How each sensor's clock was mapped to the rig's.
+    pub const CLOCKS: &str = "clocks";
 
     /// Rows of `sessions`.
     pub fn sessions() -> StreamSchema {
@@ -100,13 +102,15 @@ pub mod system {
         StreamSchema::new(fields, &["stream", "key", "state"], None)
     }
 
-    /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all.
+    /// Rows of `losses`: `count` samples from `sequence` on never came; −1 takes one back that came after all. `policy` is
+    /// what was put in their place: `missing`, `fill` or `hold`.
     pub fn losses() -> StreamSchema {
         let fields = vec![
             text("stream").required(),
             column("sequence", DataType::Int64),
             column("count", DataType::Int64).required(),
             text("reason").required(),
+            text("policy").required(),
         ];
         StreamSchema::new(fields, &["stream", "sequence"], None)
     }
@@ -145,6 +149,23 @@ pub mod system {
         StreamSchema::new(names.map(|name| text(name).required()).to_vec(), &[], None)
     }
 
+    /// Rows of `clocks`, one for each change of a fit: rig time = device time + `offset_ns`, which grows by `drift_ppb` of the
+    /// device's time; no delay below `latency_floor_ns` can be seen. `event` is null for a fit, or says what was found, such as
+    /// a reset, with its `jump_ns`.
+    pub fn clocks() -> StreamSchema {
+        let ns = |name: &str| column(name, DataType::Int64).unit("ns");
+        let fields = vec![
+            text("stream").required(),
+            ns("offset_ns").required(),
+            column("drift_ppb", DataType::Int64).unit("ppb").required(),
+            ns("uncertainty_ns"),
+            ns("latency_floor_ns"),
+            text("event"),
+            ns("jump_ns"),
+        ];
+        StreamSchema::new(fields, &["stream"], None)
+    }
+
     /// Every system table.
     pub fn tables() -> Vec<TableSpec> {
         let keyed = |name: &str, key: Option<&str>, schema: StreamSchema| TableSpec {
@@ -163,6 +184,7 @@ pub mod system {
             keyed(REJECTED, None, rejected()),
             keyed(NOTES, Some("sensor"), notes()),
             keyed(LINEAGE, None, lineage()),
+            keyed(CLOCKS, None, clocks()),
         ]
     }
 }

@@ -9,17 +9,7 @@ use proprio_core::{Decision, Event, Kind, Rate, Recorded, Rig};
 use crate::{Recorder, RecordingError, Texts, head, read};
 
 fn rig() -> Rig {
-    let sensor = |kind, rate| SensorFile {
-        kind,
-        key: None,
-        rate,
-        segment: None,
-        side: None,
-        channels: Default::default(),
-        labels: Vec::new(),
-        magnetometer: false,
-        out_of_order: None,
-    };
+    let sensor = |kind, rate| SensorFile { rate, magnetometer: false, ..SensorFile::new(kind) };
     let sensors = [("clicks", sensor(Kind::Events, None)), ("pelvis", sensor(Kind::Imu, Some(Rate::hz(100))))];
     RigFile { rig: "lab-1".into(), sensors: sensors.map(|(name, sensor)| (name.to_owned(), sensor)).into() }.resolve()
 }
