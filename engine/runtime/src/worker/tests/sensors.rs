@@ -63,7 +63,7 @@ fn a_silence_is_no_gap_to_cover() {
     let mut lab = Lab::new(&covered("hold", "500 ms", "0 s"));
     lab.start("s", START);
     lab.tell(samples(0, 0, START + TICK, &[1.0]));
-    lab.tell(samples(1, 0, START + TICK, &[1.0; 4]));
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 9]));
     lab.tell(idle(2));
     lab.tell(idle(0));
     lab.tell(samples(0, 5, START + 6 * TICK, &[1.0]));
