@@ -271,3 +271,19 @@ fn yes() -> bool {
 fn is_true(value: &bool) -> bool {
     *value
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rig_with_its_defaults_written_out_is_the_same_rig() {
+        let file = serde_json::json!({ "rig": "r", "sensors": {
+            "a": { "kind": "imu", "rate": "100 Hz", "clock": "device", "loss": "hold", "fill_up_to": "35 ms", "idle_after": "300 ms" },
+            "b": { "kind": "notes", "out_of_order": "1.5 ms" },
+        }});
+        let rig = serde_json::from_value::<RigFile>(file).expect("a rig").resolve();
+        assert_eq!((rig.sensors[0].rate_tolerance, rig.sensors[1].idle_after_ns), (Share::new(2.0), SECOND_NS));
+        assert_eq!(rig.to_file().resolve(), rig);
+    }
+}
