@@ -44,6 +44,20 @@ fn the_last_sample_is_held_over_a_gap_once_no_straggler_can_come() {
 }
 
 #[test]
+fn a_sample_is_made_up_once_though_a_straggler_moves_its_neighbour() {
+    let mut lab = Lab::new(&covered("hold", "500 ms", "300 ms"));
+    lab.start("s", START);
+    lab.tell(samples(0, 0, START + TICK, &[1.0]));
+    lab.tell(samples(0, 5, START + 6 * TICK, &[1.0]));
+    let made = integers(&lab.chunks, "of_a", "time_ns");
+    assert_eq!(made, [1, 2, 3].map(|tick| Some(START + tick * TICK)), "samples 1 and 2 are made up");
+    lab.tell(samples(0, 3, START + 49 * TICK / 10, &[1.0]));
+    lab.tell(stop());
+    let times = integers(&lab.chunks, "of_a", "time_ns");
+    assert_eq!(times.len(), 6, "between 1 and 4.9 sample 2 would lie at 3.6: {times:?}");
+}
+
+#[test]
 fn a_missing_value_stays_missing_in_what_is_made_up() {
     let rig = json!({ "rig": "r", "sensors": {
         "a": { "kind": "markers", "labels": ["toe"], "rate": "10 Hz", "loss": "fill", "fill_up_to": "500 ms" },
