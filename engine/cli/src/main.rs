@@ -5,11 +5,13 @@
 mod ask;
 mod commands;
 mod engine;
+mod faults;
 mod lineage;
 mod rebuild;
 mod recorded;
 mod running;
 mod selection;
+mod verify;
 mod watch;
 
 use std::process::ExitCode;

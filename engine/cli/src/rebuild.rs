@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 
 use crate::engine::fold::Fold;
 use crate::engine::replay::Replay;
+use crate::engine::sink::Sink;
 use crate::lineage::Origin;
 use crate::recorded::Extent;
 
@@ -70,7 +71,7 @@ impl Rebuild<'_> {
         let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
         let mut rows = Rows { store: &store, runtime: self.runtime, sessions: Vec::new(), count: 0 };
         let (mut newest_ns, mut told_ns) = (session.from_ns, session.first_log_time_ns);
-        let mut replay = Replay::new(reader, &mut fold, store.transactions(), Some(last));
+        let mut replay = Replay::new(reader, &mut fold, &Sink::transactions(&store), Some(last));
         while let Some(step) = replay.step()? {
             rows.take(step.chunks, step.position)?;
             let watermarks = replay.fold.worker().source_statuses().map(|source| source.watermark_ns);
