@@ -100,8 +100,12 @@ impl Outcome {
             println!("seed {seed}: {what}");
         }
         println!(
-            "{seeds} seeds in {took_s:.1} s: {} scripts, {} power cuts ({} recoveries from a snapshot, {} messages run again), {} acknowledged starts",
-            tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages, tally.acknowledged
+            "{seeds} seeds in {took_s:.1} s: {} scripts, {} power cuts, {} recoveries from a snapshot, {} messages run again",
+            tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages
+        );
+        println!(
+            "  {} reloads, {} sessions taken over under other files, {} messages dropped while the disk was full, {} acknowledged starts",
+            tally.reloads, tally.takeovers, tally.overflowed, tally.acknowledged
         );
         println!("{}", if failures.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
     }

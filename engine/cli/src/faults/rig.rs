@@ -40,6 +40,12 @@ pub struct Outcome {
     pub recovered: u64,
     /// Recoveries that began from a snapshot.
     pub from_snapshot: u64,
+    /// Restarts that took a session over under other files.
+    pub takeovers: u64,
+    /// Reloads while running.
+    pub reloads: u64,
+    /// Messages dropped because the engine stood still.
+    pub overflowed: u64,
 }
 
 /// A script at work.
@@ -59,6 +65,8 @@ struct Rig<'a> {
     /// By sensor: messages and bytes dropped and not told of.
     dropped: HashMap<usize, (u64, u64)>,
     dying: bool,
+    /// Whether the power may go at all.
+    kills: bool,
     chance: Chance,
     outcome: Outcome,
 }
@@ -76,6 +84,9 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         power_cuts: 0,
         recovered: 0,
         from_snapshot: 0,
+        takeovers: 0,
+        reloads: 0,
+        overflowed: 0,
     };
     let mut rig = Rig {
         plans,
@@ -90,6 +101,7 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         queue_bytes: 0,
         dropped: HashMap::new(),
         dying: false,
+        kills: script.kills,
         chance: Chance::new(seed, "engine"),
         outcome,
     };
@@ -116,6 +128,7 @@ impl Rig<'_> {
         let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
+        self.outcome.takeovers += u64::from(recovered.takes_over.is_some());
         self.live = Some(live);
         Ok(())
     }
@@ -154,6 +167,7 @@ impl Rig<'_> {
             return;
         }
         if self.queue_bytes + bytes > QUEUE_BYTES {
+            self.outcome.overflowed += 1;
             let dropped = self.dropped.entry(sensor).or_default();
             *dropped = (dropped.0 + 1, dropped.1 + bytes as u64);
             return;
@@ -182,6 +196,7 @@ impl Rig<'_> {
     fn reload(&mut self) -> anyhow::Result<()> {
         let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
         self.plan = (self.plan + 1) % self.plans.len();
+        self.outcome.reloads += 1;
         live.reload(&self.plans[self.plan], self.now_ns).map(drop)
     }
 
@@ -236,7 +251,7 @@ impl Rig<'_> {
         let Some(round) = self.live.as_mut().and_then(|live| live.round(self.now_ns)) else { return };
         let fate = match self.chance.share() {
             share if share < 0.1 => RoundFate::OneFails,
-            share if share < 0.2 && self.dying => RoundFate::PowerCut,
+            share if share < 0.2 && self.kills => RoundFate::PowerCut,
             _ => RoundFate::Whole,
         };
         let whole = self.tables.commit(round.position, fate, &mut self.chance);
