@@ -130,8 +130,9 @@ impl Live {
         let texts = texts(plan);
         let run_id = crate::lineage::of(plan).run_id();
         let was = self.rig().clone();
-        let decided = self.decide(vec![Decision::Reload { run_id, texts: texts.clone() }], now_ns)?;
+        // The reload is the first message of a segment with its texts, so that heads alone tell what is in force.
         self.recorder.begin_segment(&plan.rig, &texts);
+        let decided = self.decide(vec![Decision::Reload { run_id, texts }], now_ns)?;
         self.liveness.follow(&was, &plan.rig, now_ns);
         Ok(decided)
     }

@@ -20,9 +20,9 @@ const MS: i64 = 1_000_000;
 /// What was recorded goes to the disk this often.
 const SEAL_NS: i64 = 20 * MS;
 /// Bytes that may wait on the disk, so that a full one is felt within a script.
-const TAIL_BYTES: usize = 48 << 10;
+const TAIL_BYTES: usize = 6 << 10;
 /// Bytes that may wait before they are recorded.
-const QUEUE_BYTES: usize = 32 << 10;
+const QUEUE_BYTES: usize = 4 << 10;
 /// How long a power cut lasts.
 const DARK_MS: (i64, i64) = (0, 600);
 
@@ -118,6 +118,10 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
 }
 
 impl Rig<'_> {
+    fn at_ms(&self) -> i64 {
+        (self.now_ns - BEGIN_NS) / MS
+    }
+
     fn come_up(&mut self) -> anyhow::Result<()> {
         let plan = &self.plans[self.plan];
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
@@ -126,6 +130,7 @@ impl Rig<'_> {
         let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
         let parts = Parts { recorder, sink: self.tables.clone(), snapshots, disk };
         let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
+        tracing::info!(at_ms = self.at_ms(), plan = self.plan, takes_over = ?recovered.takes_over, "up: {recovered}");
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
         self.outcome.takeovers += u64::from(recovered.takes_over.is_some());
@@ -197,6 +202,7 @@ impl Rig<'_> {
         let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
         self.plan = (self.plan + 1) % self.plans.len();
         self.outcome.reloads += 1;
+        tracing::info!(position = live.recorder().next_position(), plan = self.plan, "a reload");
         live.reload(&self.plans[self.plan], self.now_ns).map(drop)
     }
 
@@ -255,6 +261,7 @@ impl Rig<'_> {
             _ => RoundFate::Whole,
         };
         let whole = self.tables.commit(round.position, fate, &mut self.chance);
+        tracing::info!(at_ms = self.at_ms(), position = round.position, ?fate, "a commit round");
         if fate == RoundFate::PowerCut {
             return self.lose_power();
         }
@@ -278,6 +285,7 @@ impl Rig<'_> {
         self.dropped.clear();
         (self.queue_bytes, self.dying) = (0, false);
         self.dark_until_ns = self.now_ns + self.chance.between(DARK_MS.0, DARK_MS.1) * MS;
+        tracing::info!(at_ms = self.at_ms(), "the power goes");
         self.outcome.power_cuts += 1;
     }
 
