@@ -33,6 +33,8 @@ pub struct Live {
     sink: Arc<dyn Sink>,
     pending: PendingAcks,
     rounds: Rounds,
+    /// Rows given to each table since the start.
+    table_rows: BTreeMap<String, u64>,
 }
 
 /// Where the commit rounds stand.
@@ -58,7 +60,7 @@ impl Live {
         let (fold, recovered) = recovery::recover(plan, &disk, &mut snapshots, &*sink)?;
         drop(snapshots);
         let liveness = Liveness::resumed(&fold.plan().rig, &recovered.sources, now_ns);
-        let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default() };
+        let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default(), table_rows: BTreeMap::new() };
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
@@ -206,6 +208,11 @@ impl Live {
         format!("{time}-{}", self.recorder.next_position())
     }
 
+    /// Rows given to each table since the start.
+    pub fn table_rows(&self) -> &BTreeMap<String, u64> {
+        &self.table_rows
+    }
+
     /// The rig in force.
     pub fn rig(&self) -> &Rig {
         &self.fold.plan().rig
@@ -260,6 +267,9 @@ impl Live {
         let Some(last) = messages.last() else { return Ok(Vec::new()) };
         let chunks = self.fold.advance(messages)?;
         self.sink.append(&chunks, last.position).context("rows can't be taken into the tables")?;
+        for chunk in &chunks {
+            *self.table_rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
+        }
         self.pending.add(last.position, self.fold.worker().sequences());
         self.alerts(&chunks, last.log_time_ns)
     }

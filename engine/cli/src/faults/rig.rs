@@ -217,7 +217,8 @@ impl Rig<'_> {
                     return Err(error);
                 }
                 // The disk died while the engine came up.
-                return Ok(self.lose_power());
+                self.lose_power();
+                return Ok(());
             }
         }
         let now_ns = self.now_ns;
