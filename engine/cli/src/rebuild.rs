@@ -71,7 +71,7 @@ impl Rebuild<'_> {
         let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
         let mut rows = Rows { store: &store, runtime: self.runtime, sessions: Vec::new(), count: 0 };
         let (mut newest_ns, mut told_ns) = (session.from_ns, session.first_log_time_ns);
-        let mut replay = Replay::new(reader, &mut fold, &Sink::transactions(&store), Some(last));
+        let mut replay = Replay::new(reader, &mut fold, Sink::transactions(&store).into_values().collect(), Some(last));
         while let Some(step) = replay.step()? {
             rows.take(step.chunks, step.position)?;
             let watermarks = replay.fold.worker().source_statuses().map(|source| source.watermark_ns);
