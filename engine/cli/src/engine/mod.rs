@@ -99,7 +99,7 @@ impl Engine {
         let acks = AckPublisher::open(&session, &rig).await?;
         let (control, calls) = ControlServer::open(&session, &rig.name).await?;
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
-        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes).await?;
+        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
         let running = Running::announce(&options.data, &rig.name, &endpoint)?;
 
