@@ -4,8 +4,10 @@
 
 mod commands;
 mod engine;
+mod faults;
 mod lineage;
 mod running;
+mod verify;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ use arrow_schema::{DataType, Field};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::rig::Sensor;
+use crate::rig::{Clock, Sensor};
 use crate::schema::{FieldExt, StreamSchema, TIME, column, float, meta, text};
 
 /// What a sensor measures; also the name of the table that its rows land in.
@@ -62,6 +62,8 @@ impl fmt::Display for Kind {
 pub const SEQUENCE: &str = "sequence";
 /// Column of a source stream that holds the time on the sensor's own clock.
 pub const DEVICE_TIME: &str = "device_time_ns";
+/// Column of a source stream whose times were mapped from the device's clock: how far they may be off.
+pub const TIME_UNCERTAINTY: &str = "time_uncertainty_ns";
 
 impl Sensor {
     /// What a publisher of this sensor sends: `time_ns` on its own clock, then the measured columns.
@@ -72,9 +74,11 @@ impl Sensor {
         StreamSchema::new(self.measured(), self.wire_keys(), self.rate)
     }
 
-    /// What operators and tables see: `time_ns` on the rig's clock, `sequence`, `device_time_ns`, the measured columns.
+    /// What operators and tables see: `time_ns` on the rig's clock, `sequence`, `device_time_ns`, for a sensor with a clock of
+    /// its own `time_uncertainty_ns`, the measured columns.
     pub fn stream_schema(&self) -> StreamSchema {
         let mut fields = vec![column(SEQUENCE, DataType::Int64).required(), column(DEVICE_TIME, DataType::Int64).unit("ns").required()];
+        fields.extend((self.clock == Clock::Device).then(|| column(TIME_UNCERTAINTY, DataType::Int64).unit("ns")));
         fields.extend(self.measured());
         StreamSchema::new(fields, self.wire_keys(), self.rate)
     }
@@ -140,5 +144,5 @@ fn force_columns() -> Vec<Field> {
 
 /// Whether a column name is one that every stream of a sensor has beside the measured ones.
 pub fn is_bookkeeping(name: &str) -> bool {
-    matches!(name, TIME | SEQUENCE | DEVICE_TIME)
+    matches!(name, TIME | SEQUENCE | DEVICE_TIME | TIME_UNCERTAINTY)
 }

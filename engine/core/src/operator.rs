@@ -139,7 +139,11 @@ impl<O: Operator> Step for O {
     }
 
     fn restore(&self, bytes: &[u8]) -> Result<StepState, RestoreError> {
-        Ok(StepState(Box::new(postcard::from_bytes::<O::State>(bytes)?)))
+        match postcard::take_from_bytes::<O::State>(bytes)? {
+            (state, []) => Ok(StepState(Box::new(state))),
+            // What is left over belongs to a longer state of another operator.
+            _ => Err(postcard::Error::DeserializeBadEncoding.into()),
+        }
     }
 }
 

@@ -50,8 +50,11 @@ impl Dimension {
         example: "10 uV",
         units: &[("V", 1.0), ("mV", 1e-3), ("uV", 1e-6), ("µV", 1e-6)],
     };
+    /// Percent.
+    pub const SHARE: Self = Self { article_name: "a share", format: "share", example: "2 %", units: &[("%", 1.0)] };
 
-    const ALL: [&'static Self; 6] = [&Self::DURATION, &Self::FREQUENCY, &Self::ANGLE, &Self::FORCE, &Self::LENGTH, &Self::VOLTAGE];
+    const ALL: [&'static Self; 7] =
+        [&Self::DURATION, &Self::FREQUENCY, &Self::ANGLE, &Self::FORCE, &Self::LENGTH, &Self::VOLTAGE, &Self::SHARE];
 
     /// Reads `text` as this dimension, in its base unit.
     ///
@@ -186,6 +189,10 @@ quantity!(
 quantity!(
     /// A voltage in volts, written `10 uV`.
     Voltage, Dimension::VOLTAGE, "V", volts
+);
+quantity!(
+    /// A share in percent, written `2 %`.
+    Share, Dimension::SHARE, "%", percent
 );
 
 impl Duration {

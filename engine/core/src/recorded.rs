@@ -112,8 +112,9 @@ pub enum Decision {
         anchor_utc_ns: TimeNs,
         /// The run that is in force.
         run_id: String,
-        /// Whether it takes an open session over from another run.
-        takes_over: bool,
+        /// Set when it takes an open session over from another run: each table's last transaction, by table. Rows up to there
+        /// are the other run's, later ones this run's.
+        takes_over: Option<BTreeMap<String, i64>>,
     },
     /// Another plan takes over: what follows this message runs under it. Steps that did not change keep their state.
     Reload {

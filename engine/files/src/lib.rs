@@ -1,4 +1,4 @@
-//! Which sensors a lab's file holds: C3D, Parquet and CSV recordings as the rows that those sensors would have sent.
+//! Which sensors a lab's file holds: C3D, XDF, Parquet and CSV recordings as the rows that those sensors would have sent.
 //!
 //! [`open`] reads a whole file into a [`Recording`]: one [`FileSensor`] per device, its rows in the sensor's wire schema,
 //! SI units, lab frame with Z up, time zero at the file's first frame or sample. [`Recording::rig`] writes the rig file
@@ -17,6 +17,7 @@ mod parquet;
 mod recording;
 mod table;
 mod tabular;
+mod xdf;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -30,7 +31,8 @@ pub use recording::{FileSensor, Parameter, Recording};
 /// Files above this many bytes are refused: a recording is held in memory.
 const MAX_FILE_BYTES: u64 = 4 << 30;
 
-/// What the file doesn't say itself. C3D files say everything, and take none of it; for tables see [`open`].
+/// What the file doesn't say itself. C3D files say everything, and take none of it; XDF files take a kind and a rate for
+/// streams that state none, units, and a name where they have one sensor; for tables see [`open`].
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct OpenOptions {
     /// What the table's rows measure; recognised by the column names when absent.
@@ -47,7 +49,7 @@ pub struct OpenOptions {
     pub units: BTreeMap<String, String>,
 }
 
-/// Reads a recording; the format goes by the file's extension: `.c3d`, `.parquet` or `.csv` (also `.tsv` and `.txt`).
+/// Reads a recording; the format goes by the file's extension: `.c3d`, `.xdf`, `.parquet` or `.csv` (also `.tsv` and `.txt`).
 ///
 /// A table is one sensor, or several when a column `sensor` (and, where their kinds differ, `kind`) tells its rows apart or
 /// the column names begin or end with a sensor's name. Columns named as in the wire schema are taken as they are; common
@@ -65,8 +67,9 @@ pub fn open(path: &Path, options: &OpenOptions) -> Result<Recording, FileError> 
     let extension = path.extension().map(|extension| extension.to_string_lossy().to_ascii_lowercase()).unwrap_or_default();
     match extension.as_str() {
         "c3d" => c3d::open(path, std::fs::read(path).map_err(io)?),
+        "xdf" => xdf::open(path, &std::fs::read(path).map_err(io)?, options),
         "parquet" => tabular::open(path, parquet::read(path)?, options),
         "csv" | "tsv" | "txt" => tabular::open(path, csv::read(path, std::fs::read(path).map_err(io)?)?, options),
-        _ => Err(FileError::format(path, format!("`.{extension}` is no known format; known are `.c3d`, `.parquet` and `.csv`"))),
+        _ => Err(FileError::format(path, format!("`.{extension}` is no known format; known are `.c3d`, `.xdf`, `.parquet` and `.csv`"))),
     }
 }

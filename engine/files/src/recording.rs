@@ -104,17 +104,7 @@ fn resolve(name: &str, file: &SensorFile) -> Sensor {
 
 /// A rig entry of a kind, without anything optional.
 pub(crate) fn entry(kind: proprio_core::Kind, rate: Option<Rate>) -> SensorFile {
-    SensorFile {
-        kind,
-        key: None,
-        rate,
-        segment: None,
-        side: None,
-        channels: BTreeMap::new(),
-        labels: Vec::new(),
-        magnetometer: true,
-        out_of_order: None,
-    }
+    SensorFile { rate, ..SensorFile::new(kind) }
 }
 
 /// `text` with everything but letters, digits and single `_` replaced, so that it can stand in a column's name.

@@ -433,3 +433,56 @@ fn damaged_parquet_is_an_error_and_never_a_panic() {
     }
     assert!(refused > 50, "{refused}");
 }
+
+/// Figures of pyxdf 1.17.5: spans on the recorder's clock, and its clock segments (0, 12875), (12876, 27814) and (0, 90),
+/// (91, 174). Its times differ by what its regression over all offsets differs from a fit that moves along.
+#[test]
+fn clock_resets_of_a_recording_are_found_at_their_samples() {
+    let Some(path) = data("clock_resets_of_a_recording_are_found_at_their_samples", "clock/clock_resets.xdf") else { return };
+    let recording = read(&path);
+    let zero_s = recording.parameters[0].value;
+    for (name, rows, first_s, last_s, before, after) in [
+        ("BioSemi", 27_815, 810.029_79, 1_383.184_27, (12_875, 948.5), (12_876, 1221.5)),
+        ("MyMarkerStream", 175, 812.927_90, 1_380.819_45, (90, 948.5), (91, 1221.5)),
+    ] {
+        let times = times(&sensor(&recording, name).rows);
+        let at_s = |row: usize| zero_s + times[row] as f64 / 1e9;
+        assert_eq!(times.len(), rows);
+        assert!((at_s(0) - first_s).abs() < 1e-3, "{name} begins at {}", at_s(0));
+        assert!((at_s(rows - 1) - last_s).abs() < 1e-3, "{name} ends at {}", at_s(rows - 1));
+        // Nothing was recorded between.
+        assert!(at_s(before.0) < before.1 && at_s(after.0) > after.1, "{name}: {} {}", at_s(before.0), at_s(after.0));
+        let said = recording.warnings.iter().filter(|warning| warning.starts_with(name) && warning.contains("its clock jumped")).count();
+        let place = format!("before sample {},", after.0);
+        assert!(said == 1 && recording.warnings.iter().any(|warning| warning.contains(&place)), "{:?}", recording.warnings);
+    }
+    assert_eq!(sensor(&recording, "BioSemi").file.rate, Some(Rate::hz(100)));
+    let first = values(&sensor(&recording, "BioSemi").rows, "channel_1_v")[0];
+    assert!((first - 0.141_807_87e-6).abs() < 1e-13, "{first}");
+}
+
+#[test]
+fn the_smallest_xdf_files_are_read() {
+    let test = "the_smallest_xdf_files_are_read";
+    let (Some(minimal), Some(empty)) = (data(test, "clock/minimal.xdf"), data(test, "clock/empty_streams.xdf")) else { return };
+    let minimal = read(&minimal);
+    assert_eq!(
+        minimal.sensors.iter().map(|sensor| (sensor.name.as_str(), sensor.file.kind)).collect::<Vec<_>>(),
+        [("SendDataC", Kind::Emg), ("SendDataString", Kind::Events)]
+    );
+    let zero_s = minimal.parameters[0].value;
+    let spans = minimal.sensors.iter().map(|sensor| {
+        let times = times(&sensor.rows);
+        (zero_s + times[0] as f64 / 1e9, zero_s + times[times.len() - 1] as f64 / 1e9, times.len())
+    });
+    for ((first_s, last_s, rows), expected) in spans.zip([(5.0, 5.8, 9), (5.1, 5.9, 9)]) {
+        assert!((first_s - expected.0).abs() < 1e-6 && (last_s - expected.1).abs() < 1e-6, "{first_s} {last_s}");
+        assert_eq!(rows, expected.2);
+    }
+    let samples = ["channel_1_v", "channel_2_v", "channel_3_v"].map(|column| values(&minimal.sensors[0].rows, column)[1] * 1e6);
+    assert_eq!(samples.map(f64::round), [12.0, 22.0, 32.0]);
+    let empty = read(&empty);
+    assert_eq!(empty.sensors.iter().map(|sensor| (sensor.name.as_str(), sensor.rows.num_rows())).collect::<Vec<_>>(), [("ctrl", 1)]);
+    assert!((empty.parameters[0].value - 91_725.013_993).abs() < 1e-4, "{:?}", empty.parameters);
+    assert_eq!(empty.warnings.iter().filter(|warning| warning.contains("no samples")).count(), 2, "{:?}", empty.warnings);
+}

@@ -46,6 +46,8 @@ pub struct Recorder {
     shared: Arc<Shared>,
     /// [`SEGMENT_BYTES`]; less in tests.
     pub(crate) segment_bytes: u64,
+    /// [`TAIL_BYTES`]; less in the fault bench.
+    tail_limit: usize,
 }
 
 impl Recorder {
@@ -84,6 +86,7 @@ impl Recorder {
             lane: Some(Running::start(committer, lane)?),
             shared,
             segment_bytes: SEGMENT_BYTES,
+            tail_limit: TAIL_BYTES,
         })
     }
 
@@ -148,6 +151,11 @@ impl Recorder {
         self.texts = texts.clone();
     }
 
+    /// Stands still at a shorter tail, and ends segments earlier, than in a lab: so that a short simulation comes to both.
+    pub fn limit(&mut self, tail_bytes: usize, segment_bytes: u64) {
+        (self.tail_limit, self.segment_bytes) = (tail_bytes, segment_bytes);
+    }
+
     /// The last durable position; −1 when there is none.
     pub fn durable_position(&self) -> i64 {
         self.shared.durable_position.load(Ordering::Acquire)
@@ -175,7 +183,7 @@ impl Recorder {
 
     /// Whether the tail has grown to 64 MiB: nothing more may be appended until the disk takes it.
     pub fn is_full(&self) -> bool {
-        self.tail_bytes() >= TAIL_BYTES
+        self.tail_bytes() >= self.tail_limit
     }
 
     /// Ends the segment regularly, waits for the disk, at most 10 s, and returns the last durable position. Dropping a

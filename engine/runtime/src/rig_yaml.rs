@@ -109,26 +109,16 @@ fn scalar(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use proprio_core::Kind;
-    use proprio_core::rig::{SensorFile, Side};
+    use proprio_core::quantity::{Duration, Share};
+    use proprio_core::rig::{Clock, Loss, SensorFile, Side};
 
     use super::*;
     use crate::check::load_rig_text;
 
     fn sensor(kind: Kind) -> SensorFile {
-        SensorFile {
-            kind,
-            key: None,
-            rate: "2000/7 Hz".parse().ok(),
-            segment: Some("foot".to_owned()),
-            side: Some(Side::Left),
-            channels: BTreeMap::new(),
-            labels: Vec::new(),
-            magnetometer: true,
-            out_of_order: None,
-        }
+        SensorFile { rate: "2000/7 Hz".parse().ok(), segment: Some("foot".to_owned()), side: Some(Side::Left), ..SensorFile::new(kind) }
     }
 
     #[test]
@@ -136,11 +126,20 @@ mod tests {
         let channels = (1..=16).map(|channel| (channel, format!("muscle_number_{channel}"))).collect();
         let labels = (0..60).map(|label| format!("M{label}")).chain(["no".to_owned(), "1".to_owned()]).collect();
         let sensors = [
-            ("foot".to_owned(), SensorFile { magnetometer: false, key: Some("lab-1/imu/a b".to_owned()), ..sensor(Kind::Imu) }),
             (
-                "legs".to_owned(),
-                SensorFile { channels, out_of_order: Some(proprio_core::quantity::Duration::new(0.02)), ..sensor(Kind::Emg) },
+                "foot".to_owned(),
+                SensorFile {
+                    magnetometer: false,
+                    key: Some("lab-1/imu/a b".to_owned()),
+                    clock: Clock::Device,
+                    loss: Loss::Fill,
+                    fill_up_to: Some(Duration::new(0.05)),
+                    rate_tolerance: Some(Share::new(0.5)),
+                    idle_after: Some(Duration::new(3.0)),
+                    ..sensor(Kind::Imu)
+                },
             ),
+            ("legs".to_owned(), SensorFile { channels, out_of_order: Some(Duration::new(0.02)), ..sensor(Kind::Emg) }),
             ("markers".to_owned(), SensorFile { labels, ..sensor(Kind::Markers) }),
         ];
         let rig = RigFile { rig: "lab-1".to_owned(), sensors: sensors.into_iter().collect() };

@@ -112,15 +112,5 @@ pub fn rig_file(options: &Options) -> RigFile {
 }
 
 fn sensor(kind: Kind, rate: Option<Rate>) -> SensorFile {
-    SensorFile {
-        kind,
-        key: None,
-        rate,
-        segment: None,
-        side: None,
-        channels: BTreeMap::new(),
-        labels: Vec::new(),
-        magnetometer: true,
-        out_of_order: None,
-    }
+    SensorFile { rate, ..SensorFile::new(kind) }
 }

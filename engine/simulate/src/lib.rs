@@ -19,6 +19,7 @@
 //! Gyroscopes and accelerometers measure the derivatives of exactly this movement.
 
 mod body;
+mod clock;
 mod curve;
 mod force;
 mod layout;
@@ -30,9 +31,10 @@ mod rhythm;
 mod sensors;
 mod simulation;
 mod truth;
+mod way;
 
 pub use body::{Body, Pose, Segment};
 pub use layout::{MARKERS_FULL, MARKERS_LEAN, rig_file};
-pub use options::{Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide};
+pub use options::{ClockJump, Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide, Way};
 pub use simulation::{Count, Delivery, Payload, Simulation};
 pub use truth::TruthEvent;

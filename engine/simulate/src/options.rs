@@ -129,28 +129,62 @@ pub struct Faults {
     pub out_of_order: f64,
     /// Payloads of random bytes between the packets.
     pub garbage: f64,
-    /// Spread of the delivery time, in milliseconds: packets come late by |N(0, jitter)|, in order.
+    /// Spread of the delivery time on a wire, in milliseconds: packets come late by |N(0, jitter)|, in order.
     pub jitter_ms: f64,
+    /// How packets travel.
+    pub way: Way,
+}
+
+/// How packets travel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Way {
+    /// On a wire: late by the jitter alone.
+    #[default]
+    Wired,
+    /// By radio, whatever the jitter says: 12 ms at least, up to 7.5 ms for the next connection event, 3 ms on average in the
+    /// radios, and 10 ms to 60 ms more in bursts of retransmissions of up to 1.5 s.
+    Bluetooth,
 }
 
 impl Default for Faults {
     fn default() -> Self {
-        Self { dropout: 0.0, dropout_kinds: vec![Kind::Imu], duplicate: 0.0, out_of_order: 0.0, garbage: 0.0, jitter_ms: 1.0 }
+        Self {
+            dropout: 0.0,
+            dropout_kinds: vec![Kind::Imu],
+            duplicate: 0.0,
+            out_of_order: 0.0,
+            garbage: 0.0,
+            jitter_ms: 1.0,
+            way: Way::Wired,
+        }
     }
 }
 
 /// How the sensors' clocks run.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Clocks {
     /// Each sensor's clock runs fast by a constant within ± this many parts per million.
     pub drift_ppm: f64,
     /// Each sensor's clock starts off by a constant within ± this many milliseconds.
     pub offset_ms: f64,
+    /// When clocks are set: a step by little, a reset by much or back.
+    pub jumps: Vec<ClockJump>,
+}
+
+/// A sensor's clock is set; what it measures goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClockJump {
+    /// Name of the sensor; none for all sampled ones.
+    pub sensor: Option<String>,
+    /// When, in seconds since the start.
+    pub at_s: f64,
+    /// How far, in milliseconds; forward positive.
+    pub by_ms: f64,
 }
 
 impl Default for Clocks {
     fn default() -> Self {
-        Self { drift_ppm: 5.0, offset_ms: 0.0 }
+        Self { drift_ppm: 5.0, offset_ms: 0.0, jumps: Vec::new() }
     }
 }
 
@@ -204,7 +238,10 @@ impl Options {
             ("the EMG rise time in ms", self.emg_rise_ms, 0.0, 100.0),
             ("the packet length in ms", self.packet_ms, 1.0, 2000.0),
         ];
-        let wrong = figures.into_iter().find(|(_, value, from, to)| !(*from..=*to).contains(value));
+        let jumps = self.clocks.jumps.iter();
+        let jumps =
+            jumps.flat_map(|jump| [("when a clock is set, in s", jump.at_s, 0.0, 1e6), ("a clock's jump in ms", jump.by_ms, -1e9, 1e9)]);
+        let wrong = figures.into_iter().chain(jumps).find(|(_, value, from, to)| !(*from..=*to).contains(value));
         wrong.map_or(Ok(()), |(name, value, from, to)| Err(OptionsError { name, value, from, to }))
     }
 }

@@ -12,12 +12,14 @@ use proprio_core::time::{Rate, SECOND_NS};
 use proprio_core::{Kind, Rig, StreamSchema, TimeNs};
 
 use crate::body::Body;
+use crate::clock::Clock;
 use crate::force::Ground;
 use crate::layout::{IMUS, markers, rig_file};
 use crate::options::{Options, OptionsError};
 use crate::random::Random;
 use crate::sensors::{Emg, Imu, Markers, Plate};
 use crate::truth::{Truth, TruthEvent};
+use crate::way::Travel;
 
 /// The most that one packet's rows may take.
 const PACKET_BYTES: usize = 32 * 1024;
@@ -88,6 +90,7 @@ struct Source {
     next_sample: i64,
     rows_per_packet: usize,
     chance: Random,
+    travel: Travel,
     loses: bool,
     dropping: bool,
     held: Option<Packet>,
@@ -102,14 +105,6 @@ enum Generator {
     Plate(Plate),
     Markers(Markers),
     Truth,
-}
-
-/// A sensor's own clock.
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    rate: Rate,
-    fast: f64,
-    offset_ns: i64,
 }
 
 #[derive(Debug)]
@@ -248,7 +243,7 @@ impl Simulation {
             source.count.dropped += rows;
             return;
         }
-        let delay_s = source.chance.normal().abs() * faults.jitter_ms / 1000.0;
+        let delay_s = source.travel.delay_s(taken_s, faults, &mut source.chance);
         let at_ns = (self.options.start_ns + nanoseconds(taken_s + delay_s)).max(source.last_at_ns + 1);
         let is_truth = source.kind == Kind::Truth;
         if !is_truth && source.held.is_none() && source.chance.chance(faults.out_of_order) {
@@ -305,21 +300,16 @@ impl Source {
             Kind::Markers => Generator::Markers(Markers::new(markers(options.layout), options.noise, random)),
             Kind::Truth | Kind::Events | Kind::Notes => Generator::Truth,
         };
-        let mut chance = Random::new(options.seed, &format!("clock {}", sensor.name));
-        let clock = Clock {
-            rate,
-            fast: options.clocks.drift_ppm * 1e-6 * chance.signed(),
-            offset_ns: (options.clocks.offset_ms * 1e6 * chance.signed()) as i64,
-        };
         let schema = sensor.wire_schema();
         let row_bytes = if sensor.kind == Kind::Truth { 64 } else { 8 * schema.columns.fields().len() };
         Self {
             kind: sensor.kind,
             generator,
-            clock,
+            clock: Clock::new(&sensor.name, rate, options),
             next_sample: 0,
             rows_per_packet: (PACKET_BYTES / row_bytes).max(1),
             chance: Random::new(options.seed, &format!("way {}", sensor.name)),
+            travel: Travel::default(),
             loses: options.faults.dropout_kinds.contains(&sensor.kind),
             dropping: false,
             held: None,
@@ -336,7 +326,9 @@ impl Source {
             let (mut stamps, mut times_s) = (Vec::new(), Vec::new());
             while stamps.len() < self.rows_per_packet {
                 let (stamp, time_s) = self.clock.sample(self.next_sample, options.start_ns);
-                if time_s >= end_s {
+                // A packet's stamps are of one setting of the clock.
+                let is_set = times_s.last().is_some_and(|last| self.clock.jumped(*last) < self.clock.jumped(time_s));
+                if time_s >= end_s || is_set {
                     break;
                 }
                 stamps.push(stamp);
@@ -380,14 +372,6 @@ impl Generator {
             Self::Markers(markers) => markers.measure(body, times_s),
             Self::Truth => Vec::new(),
         }
-    }
-}
-
-impl Clock {
-    /// Stamp of sample `k` by this clock, and when it is really taken, in seconds since the start.
-    fn sample(&self, k: i64, start_ns: TimeNs) -> (TimeNs, f64) {
-        let grid_ns = self.rate.grid_time(k);
-        (start_ns + self.offset_ns + grid_ns, grid_ns as f64 / SECOND_NS as f64 / (1.0 + self.fast))
     }
 }
 

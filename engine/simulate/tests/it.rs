@@ -8,8 +8,8 @@ use proprio_core::recorded::Packet;
 use proprio_core::rig::Side;
 use proprio_core::rows::{float_or_nan, floats, strings, times};
 use proprio_core::time::SECOND_NS;
-use proprio_core::{Kind, TimeNs};
-use proprio_simulate::{Faults, Impairments, Layout, Options, Payload, PerSide, Segment, Simulation};
+use proprio_core::{ClockEvent, ClockFit, Kind, TimeNs};
+use proprio_simulate::{ClockJump, Faults, Impairments, Layout, Options, Payload, PerSide, Segment, Simulation, Way};
 
 fn simulate(options: &Options) -> Simulation {
     Simulation::new(options.clone()).expect("sound options")
@@ -91,8 +91,15 @@ fn packets_fit_the_rig_in_order_and_every_gap_is_a_declared_dropout() {
 #[test]
 fn faults_are_as_frequent_as_asked_for_and_counted() {
     let mut options = Options { duration_s: 60.0, ..Options::of(Layout::Walking) };
-    options.faults =
-        Faults { dropout: 0.02, dropout_kinds: vec![Kind::Emg], duplicate: 0.03, out_of_order: 0.01, garbage: 0.02, jitter_ms: 5.0 };
+    options.faults = Faults {
+        dropout: 0.02,
+        dropout_kinds: vec![Kind::Emg],
+        duplicate: 0.03,
+        out_of_order: 0.01,
+        garbage: 0.02,
+        jitter_ms: 5.0,
+        way: Way::Wired,
+    };
     let mut simulation = simulate(&options);
     let muscles = simulation.rig().sensor("muscles").expect("an EMG");
     let (mut seen, mut duplicated, mut overtaken, mut garbage) = (-1, 0, 0, 0);
@@ -291,4 +298,74 @@ fn options_out_of_range_are_refused() {
     let error = Simulation::new(Options { duration_s: f64::NAN, ..Options::default() }).expect_err("no duration");
     assert_eq!(error.to_string(), "the duration in s is NaN, but must be from 0 to 1000000");
     assert_eq!(simulate(&Options { duration_s: 0.0, ..Options::default() }).count(), 0);
+}
+
+/// Per packet of one sensor: the stamp of its last sample, its arrival, and when that sample was really taken.
+fn arrivals(options: &Options, sensor: &str) -> Vec<(TimeNs, TimeNs, TimeNs)> {
+    let mut simulation = simulate(options);
+    let index = simulation.rig().sensor(sensor).expect("a sensor of the rig");
+    let true_stamps = {
+        let mut exact = options.clone();
+        exact.clocks.jumps.clear();
+        let simulation = simulate(&exact);
+        simulation.filter(|packet| packet.sensor == index).flat_map(|packet| times(&packet.rows).to_vec()).collect::<Vec<_>>()
+    };
+    let mut arrivals = Vec::new();
+    while let Some(delivery) = simulation.next_delivery() {
+        if let Payload::Packet(packet) = delivery.payload
+            && packet.sensor == index
+        {
+            let stamps = times(&packet.rows);
+            assert!(stamps.windows(2).all(|pair| pair[1] > pair[0]), "a packet's stamps are of one setting of the clock");
+            let last = packet.sequence as usize + stamps.len() - 1;
+            arrivals.push((stamps[stamps.len() - 1], delivery.at_ns, true_stamps[last]));
+        }
+    }
+    arrivals
+}
+
+#[test]
+fn a_clock_that_is_set_jumps_once_and_its_fit_says_so() {
+    for (by_ms, is_reset) in [(-30_000.0, true), (20.0, false)] {
+        let mut options = Options { duration_s: 60.0, ..ideal(Layout::Walking, 60.0) };
+        options.faults.jitter_ms = 5.0;
+        options.faults.dropout = 0.0;
+        options.clocks.jumps = vec![ClockJump { sensor: Some("pelvis".to_owned()), at_s: 40.005, by_ms }];
+        let mut fit = ClockFit::default();
+        let mut found = Vec::new();
+        for (stamp_ns, arrival_ns, true_ns) in arrivals(&options, "pelvis") {
+            let jumped_ns = if true_ns - options.start_ns >= 40_005_000_000 { (by_ms * 1e6) as i64 } else { 0 };
+            assert_eq!(stamp_ns - true_ns, jumped_ns);
+            found.extend(fit.observe(stamp_ns, arrival_ns).map(|event| (true_ns - options.start_ns, event)));
+            let error_ns = (fit.map(stamp_ns) - true_ns).abs();
+            let seconds = (true_ns - options.start_ns) as f64 / 1e9;
+            assert!(!(10.0..40.0).contains(&seconds) || error_ns < 1_000_000, "{error_ns} ns off at {seconds} s");
+        }
+        let [(at_ns, event)] = found[..] else { panic!("{by_ms}: {found:?}") };
+        assert!((40_005_000_000..41_000_000_000).contains(&at_ns), "{at_ns}");
+        assert_eq!(matches!(event, ClockEvent::Reset { .. }), is_reset, "{event:?}");
+    }
+    let mut others = ideal(Layout::Walking, 5.0);
+    others.clocks.jumps = vec![ClockJump { sensor: Some("pelvis".to_owned()), at_s: 1.0, by_ms: 500.0 }];
+    assert_eq!(stream(&others, "trunk"), stream(&ideal(Layout::Walking, 5.0), "trunk"), "the clock of another sensor");
+}
+
+#[test]
+fn bluetooth_packets_are_never_quicker_than_its_floor_and_now_and_then_much_slower() {
+    let mut options = ideal(Layout::Walking, 120.0);
+    options.faults.way = Way::Bluetooth;
+    options.faults.dropout = 0.0;
+    let mut fit = ClockFit::default();
+    let (mut delays_ms, mut errors_ms) = (Vec::new(), Vec::new());
+    for (stamp_ns, arrival_ns, true_ns) in arrivals(&options, "pelvis") {
+        delays_ms.push((arrival_ns - true_ns) as f64 / 1e6);
+        assert_eq!(fit.observe(stamp_ns, arrival_ns), None);
+        // 12 ms are the floor, which one-way data can't know.
+        errors_ms.push((fit.map(stamp_ns) - true_ns) as f64 / 1e6 - 12.0);
+    }
+    delays_ms.sort_by(f64::total_cmp);
+    let at = |percent: usize| delays_ms[delays_ms.len() * percent / 100];
+    assert!(at(0) >= 12.0 && at(0) < 13.0 && (16.0..25.0).contains(&at(50)) && at(99) > 40.0, "{} {} {}", at(0), at(50), at(99));
+    let settled = &errors_ms[errors_ms.len() / 6..];
+    assert!(settled.iter().all(|error| error.abs() < 3.0), "{:?}", settled.iter().copied().fold(0.0, f64::max));
 }

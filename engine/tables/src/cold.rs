@@ -14,9 +14,10 @@ use datafusion::prelude::ident;
 use deltalake_core::kernel::StructField;
 use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::operations::create::CreateBuilder;
-use deltalake_core::operations::vacuum::VacuumMode;
+use deltalake_core::operations::vacuum::{Clock, VacuumMode};
 use deltalake_core::protocol::SaveMode;
 use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
+use proprio_core::TimeNs;
 
 use crate::error::TablesError;
 use crate::schema::{self, MONTH};
@@ -118,9 +119,9 @@ impl Cold {
         transaction(&self.table, app_id).await.map_err(TablesError::delta(&self.name))
     }
 
-    /// Deletes the files that no version has named for a week, Delta's own limit.
-    pub(crate) async fn vacuumed(self, session: &SessionState) -> Result<Self, TablesError> {
-        let vacuum = self.table.clone().vacuum().with_mode(VacuumMode::Full);
+    /// Deletes the files that no version has named for a week, Delta's own limit, at `now_ns`.
+    pub(crate) async fn vacuumed(self, now_ns: TimeNs, session: &SessionState) -> Result<Self, TablesError> {
+        let vacuum = self.table.clone().vacuum().with_mode(VacuumMode::Full).with_clock(Arc::new(At { now_ns }));
         let (table, _) = vacuum.await.map_err(TablesError::delta(&self.name))?;
         Self::pinned(&self.name, &self.path, table, session).await
     }
@@ -128,6 +129,18 @@ impl Cold {
     pub(crate) async fn pinned(name: &str, path: &Path, table: DeltaTable, session: &SessionState) -> Result<Self, TablesError> {
         let scan: Arc<dyn TableProvider> = Arc::new(table.table_provider().with_session(Arc::new(session.clone())).build().await?);
         Ok(Self { name: name.to_owned(), path: path.to_owned(), schema: schema::arranged(&scan.schema()), scan, table })
+    }
+}
+
+/// The caller's clock, so that the store has none.
+#[derive(Debug)]
+struct At {
+    now_ns: TimeNs,
+}
+
+impl Clock for At {
+    fn current_timestamp_millis(&self) -> i64 {
+        self.now_ns.div_euclid(1_000_000)
     }
 }
 

@@ -5,7 +5,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
 use datafusion::prelude::{ident, lit};
 use proprio_core::TimeNs;
 use proprio_core::quantity::Duration;
@@ -17,6 +16,9 @@ use crate::error::TablesError;
 use crate::reader::delta_tables;
 use crate::schema::{RIG, SESSION};
 use crate::store::{Inner, Store, to_its_end};
+
+/// Delta's file skipping walks a list by recursion.
+const SESSIONS_AT_ONCE: usize = 64;
 
 /// Rows that were removed, by table; a table that lost none is absent.
 pub type Removed = BTreeMap<String, u64>;
@@ -53,7 +55,8 @@ impl Store {
         to_its_end(async move { inner.forget(&sessions).await }).await
     }
 
-    /// Removes this rig's rows that are older than a table's limit at `now_ns`, and vacuums what has been unused for a week.
+    /// Removes this rig's committed rows that are older than a table's limit at `now_ns`, the rig's clock, and deletes the files
+    /// that have been unused for a week.
     /// Statistics alone are read when nothing is due. Limits of tables that aren't there are passed over.
     ///
     /// # Errors
@@ -102,16 +105,22 @@ impl Inner {
             let gone = ident(RIG).eq(lit(self.rig.as_str())).and(ident(TIME).lt(lit(oldest_ns)));
             let (cold, rows) = cold.without(&gone, &self.session).await?;
             count(&mut removed, &name, rows);
-            looked.take(name, cold.vacuumed(&self.session).await?);
+            looked.take(name, cold.vacuumed(now_ns, &self.session).await?);
         }
         self.finish(&mut round, looked, BTreeMap::new()).await?;
         Ok(removed)
     }
 }
 
-async fn without_sessions(cold: Cold, sessions: &[String], session: &SessionState) -> Result<(Cold, u64), TablesError> {
-    let gone: Expr = ident(SESSION).in_list(sessions.iter().map(|session| lit(session.as_str())).collect(), false);
-    cold.without(&gone, session).await
+async fn without_sessions(mut cold: Cold, sessions: &[String], session: &SessionState) -> Result<(Cold, u64), TablesError> {
+    let mut removed = 0;
+    for some in sessions.chunks(SESSIONS_AT_ONCE) {
+        let gone = ident(SESSION).in_list(some.iter().map(|session| lit(session.as_str())).collect(), false);
+        let rows;
+        (cold, rows) = cold.without(&gone, session).await?;
+        removed += rows;
+    }
+    Ok((cold, removed))
 }
 
 fn count(removed: &mut Removed, name: &str, rows: u64) {

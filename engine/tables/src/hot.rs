@@ -182,6 +182,8 @@ mod tests {
             let kept = values(&rest.pin().iter().map(|batch| batch.rows.clone()).collect::<Vec<_>>());
             let expected = if cut < 7 { 0 } else { (cut + 1).min(150) * 10 };
             assert_eq!(taken.len() as i64, expected, "cut {cut}");
+            let since = hot.between(Some(63), cut).map_or_else(Vec::new, |batches| values(&batches));
+            assert_eq!(since, taken.get(640..).unwrap_or_default(), "from 63 to {cut}");
             assert_eq!([taken, kept].concat(), (0..1500).collect::<Vec<i64>>(), "cut {cut}");
             assert_eq!(rest.bytes(), rest.pin().iter().map(|batch| rows_bytes(&batch.rows)).sum::<usize>());
         }

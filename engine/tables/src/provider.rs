@@ -100,10 +100,8 @@ impl TableProvider for PinnedTable {
                 wide.push(column);
             }
         }
-        let mut filters = filters.to_vec();
-        filters.push(shown.as_ref().clone());
         // Rows that aren't shown don't count towards a limit.
-        let rows = self.rows(session, &wide, &filters, None).await?;
+        let rows = self.rows(session, &wide, filters, None).await?;
         let condition = session.create_physical_expr(shown.as_ref().clone(), &DFSchema::try_from(rows.schema())?)?;
         let kept = Arc::new(FilterExec::try_new(condition, rows)?);
         if wide.len() == columns.len() { Ok(kept) } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?)) }

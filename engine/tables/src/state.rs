@@ -34,6 +34,8 @@ pub(crate) struct Tables {
 /// Which runs the tables show, and what that follows from.
 #[derive(Debug, Default)]
 pub(crate) struct Shown {
+    /// Whether any run is ever hidden.
+    follows: bool,
     pub(crate) lineage: Arc<Vec<Fact>>,
     pub(crate) adoptions: Arc<Vec<Fact>>,
     /// Rows of either table that were appended here.
@@ -121,10 +123,10 @@ impl Table {
 }
 
 impl Tables {
-    pub(crate) fn new(by_name: BTreeMap<String, Table>) -> Self {
+    pub(crate) fn new(by_name: BTreeMap<String, Table>, follows: bool) -> Self {
         let position = by_name.values().filter_map(Table::position).max().unwrap_or(-1);
         let now = Instant::now();
-        Self { by_name, position, committed: position, last_round: now, looked: now, shown: Shown::default() }
+        Self { by_name, position, committed: position, last_round: now, looked: now, shown: Shown { follows, ..Shown::default() } }
     }
 
     pub(crate) fn hot_bytes(&self) -> usize {
@@ -169,6 +171,7 @@ impl Tables {
     /// A run is hidden or shown from its first row on; an adoption only once the adopted rows are in the catalog.
     fn hear(&mut self, table: &str, rows: &RecordBatch) {
         match table {
+            _ if !self.shown.follows => {}
             system::LINEAGE => {
                 self.shown.said.extend(visible::facts(table, rows));
                 self.shown.follow();

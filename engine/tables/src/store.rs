@@ -73,11 +73,11 @@ impl Store {
             follows,
             folder: data.join("tables"),
             session: catalog::session()?,
-            tables: Mutex::new(Tables::new(BTreeMap::new())),
+            tables: Mutex::new(Tables::new(BTreeMap::new(), follows)),
             round: tokio::sync::Mutex::default(),
         };
         let tables = inner.open_tables(state::wanted(specs)?).await?;
-        *inner.lock() = Tables::new(tables);
+        *inner.lock() = Tables::new(tables, follows);
         Ok(Self { inner: Arc::new(inner) })
     }
 

@@ -1,15 +1,18 @@
 //! Which runs of a session does a table show? Those that were adopted; before any adoption, those that were live
 //! (contract 10).
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, LazyLock};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use arrow_schema::DataType;
+use datafusion::common::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
-use datafusion::prelude::{ident, lit};
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::prelude::ident;
 use proprio_core::schema::TIME;
 use proprio_core::table::system;
 
@@ -81,23 +84,83 @@ pub(crate) fn condition<'a>(facts: impl Iterator<Item = &'a Fact>) -> Option<Arc
             Said::Adopted { runs } => session.adopted = session.adopted.max(Some((fact.time_ns, runs))),
         }
     }
-    // Sessions of one rule share a term: a rebuild of years gives thousands of sessions and few rules.
-    let mut rules: BTreeMap<(bool, Vec<&str>), Vec<&str>> = BTreeMap::new();
-    for (name, session) in sessions {
-        let rule = match session.adopted {
-            Some((_, runs)) => (true, runs.iter().map(String::as_str).collect()),
-            None => (false, session.other.difference(&session.live).copied().collect::<Vec<_>>()),
-        };
-        if rule.0 || !rule.1.is_empty() {
-            rules.entry(rule).or_default().push(name);
+    let rule = |session: Session<'_>| match session.adopted {
+        Some((_, runs)) => Some(Rule { adopted: true, runs: runs.clone() }),
+        None => {
+            let runs: BTreeSet<String> = session.other.difference(&session.live).map(|run| (*run).to_owned()).collect();
+            (!runs.is_empty()).then_some(Rule { adopted: false, runs })
         }
+    };
+    let rules: HashMap<String, Rule> = sessions.into_iter().filter_map(|(name, session)| Some((name.to_owned(), rule(session)?))).collect();
+    if rules.is_empty() {
+        return None;
     }
-    let among = |column: &str, values: &[&str], not: bool| ident(column).in_list(values.iter().map(|value| lit(*value)).collect(), not);
-    let terms = rules.iter().map(|((only, runs), sessions)| {
-        let elsewhere = among(SESSION, sessions, true);
-        if runs.is_empty() { elsewhere } else { elsewhere.or(among(RUN, runs, !only)) }
-    });
-    terms.reduce(Expr::and).map(Arc::new)
+    let is_shown = ScalarUDF::new_from_impl(IsShown { rules: Arc::new(rules) });
+    Some(Arc::new(is_shown.call(vec![ident(SESSION), ident(RUN)])))
+}
+
+/// What is shown of one session: the adopted runs alone, or all but some.
+#[derive(Debug)]
+struct Rule {
+    adopted: bool,
+    runs: BTreeSet<String>,
+}
+
+/// Whether a row of (session, run) is shown: a function of its own, since a list of thousands of sessions takes long to plan.
+#[derive(Debug)]
+struct IsShown {
+    rules: Arc<HashMap<String, Rule>>,
+}
+
+impl PartialEq for IsShown {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.rules, &other.rules)
+    }
+}
+
+impl Eq for IsShown {}
+
+impl Hash for IsShown {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.rules).hash(state);
+    }
+}
+
+impl ScalarUDFImpl for IsShown {
+    fn name(&self) -> &str {
+        "is_shown"
+    }
+
+    fn signature(&self) -> &Signature {
+        static SIGNATURE: LazyLock<Signature> =
+            LazyLock::new(|| Signature::exact(vec![DataType::Utf8, DataType::Utf8], Volatility::Immutable));
+        &SIGNATURE
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType, DataFusionError> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue, DataFusionError> {
+        let columns = ColumnarValue::values_to_arrays(&args.args)?;
+        let [sessions, runs] = [0, 1].map(|column| columns[column].as_string::<i32>());
+        let is_shown = |session: &str, run: &str| self.rules.get(session).is_none_or(|rule| rule.runs.contains(run) == rule.adopted);
+        // Rows of one session and run stand together.
+        let mut last = None;
+        let shown = (0..sessions.len()).map(|row| {
+            let this = (sessions.value(row), runs.value(row));
+            match last {
+                Some((of, shown)) if of == this => shown,
+                _ => {
+                    let shown = is_shown(this.0, this.1);
+                    last = Some((this, shown));
+                    shown
+                }
+            }
+        });
+        let shown: Vec<bool> = shown.collect();
+        Ok(ColumnarValue::Array(Arc::new(BooleanArray::from(shown))))
+    }
 }
 
 /// The facts of one cold table, kept while its files are: each file is read once.

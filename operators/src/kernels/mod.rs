@@ -2,6 +2,7 @@
 
 pub mod angles;
 pub mod column;
+pub mod delay;
 pub mod emg;
 pub mod emg_onset;
 #[cfg(test)]

@@ -14,3 +14,4 @@ mod orientation;
 mod recordings;
 mod run;
 mod signal;
+mod sync_by_motion;

@@ -3,10 +3,12 @@
 mod check;
 mod connect;
 mod demo;
+mod faults;
 mod graph;
 mod operators;
 mod play;
 mod publishing;
+mod replay;
 mod run;
 mod schema;
 mod session;
@@ -48,9 +50,11 @@ enum Command {
     Demo(demo::Args),
     Run(run::Args),
     Play(play::Args),
+    Replay(replay::Args),
     Simulate(simulate::Args),
     Sql(sql::Args),
     Session(session::Args),
+    Faults(faults::Args),
     Check(check::Args),
     Test(test::Args),
     Graph(graph::Args),
@@ -68,9 +72,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => in_runtime(demo::run(args)),
         Command::Run(args) => in_runtime(run::run(args)),
         Command::Play(args) => in_runtime(play::run(args)),
+        Command::Replay(args) => in_runtime(replay::run(args)),
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Faults(args) => faults::run(&args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Graph(args) => graph::run(args),

@@ -111,7 +111,7 @@ impl Fold {
                 self.name_run(message, chunks);
             }
             // Another build or other files took over at a restart: the open session goes on under their name.
-            Event::Decision(Decision::EngineStart { run_id, takes_over: true, .. }) if *run_id == self.run_id => {
+            Event::Decision(Decision::EngineStart { run_id, takes_over: Some(_), .. }) if *run_id == self.run_id => {
                 self.name_run(message, chunks);
             }
             _ => {}

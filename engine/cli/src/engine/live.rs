@@ -61,7 +61,7 @@ impl Live {
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
-            takes_over: recovered.takes_over,
+            takes_over: recovered.takes_over.clone(),
         };
         live.decide(vec![start], now_ns)?;
         if live.fold.session().is_empty() {

@@ -54,7 +54,7 @@ impl Liveness {
     pub fn follow(&mut self, was: &Rig, rig: &Rig, now_ns: TimeNs) {
         let source = |sensor: &Sensor| {
             let known = was.sensor(&sensor.name).map(|index| self.sources[index].clone());
-            known.map_or_else(|| Source::new(sensor, now_ns), |known| Source { idle_after_ns: 1_000_000_000, ..known })
+            known.map_or_else(|| Source::new(sensor, now_ns), |known| Source { idle_after_ns: sensor.idle_after_ns, ..known })
         };
         self.sources = rig.sensors.iter().map(source).collect();
     }
@@ -122,7 +122,7 @@ impl Source {
     fn new(sensor: &Sensor, now_ns: TimeNs) -> Self {
         Self {
             rated: sensor.rate.is_some(),
-            idle_after_ns: 1_000_000_000,
+            idle_after_ns: sensor.idle_after_ns,
             unpaced: false,
             opened: false,
             ended: false,

@@ -1,5 +1,6 @@
 //! What was going on when the engine last stopped, and how it goes on from there (contract 8).
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,8 +28,8 @@ pub struct Recovered {
     pub messages: u64,
     /// Messages of sensors that the rig no longer has.
     pub undeclared: u64,
-    /// Whether the session was another run's until now.
-    pub takes_over: bool,
+    /// Set when the session was another run's until now: the tables' last transactions.
+    pub takes_over: Option<BTreeMap<String, i64>>,
     /// How long it took.
     pub seconds: f64,
 }
@@ -42,7 +43,7 @@ impl fmt::Display for Recovered {
             None => write!(f, "from its start, ")?,
         }
         write!(f, "{} messages in {:.2} s", self.messages, self.seconds)?;
-        if self.takes_over {
+        if self.takes_over.is_some() {
             write!(f, "; under another run than before")?;
         }
         Ok(())
@@ -67,8 +68,8 @@ pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots,
         }
         None => {
             let bases = bases(disk, &plan.rig.name, open)?;
-            recovered.takes_over = bases.last_texts != texts(&plan);
-            let fold = if recovered.takes_over {
+            recovered.takes_over = (bases.last_texts != texts(&plan)).then(|| sink.transactions());
+            let fold = if recovered.takes_over.is_some() {
                 Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX)
             } else {
                 Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since)
@@ -77,7 +78,7 @@ pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots,
         }
     };
     let reader = Reader::open(disk, &plan.rig.name, from)?;
-    let mut replay = Replay::new(reader, &mut fold, sink.transactions(), None);
+    let mut replay = Replay::new(reader, &mut fold, &sink.transactions(), None);
     while let Some(step) = replay.step().context("the open session can't be recovered")? {
         recovered.messages += step.messages as u64;
         sink.append(&step.chunks, step.position).context("recovered rows can't be taken into the tables")?;
@@ -109,6 +110,10 @@ pub struct Bases {
     pub texts: Texts,
     /// Position of that restart; −1 when there was none. Reloads before it no longer count.
     pub since: i64,
+    /// The tables' last transactions at that restart: rows up to there are other runs'.
+    pub known: BTreeMap<String, i64>,
+    /// How often a restart took it over.
+    pub takeovers: usize,
     /// Those in force at its end.
     pub last_texts: Texts,
 }
@@ -118,25 +123,28 @@ pub struct Bases {
 /// # Errors
 /// When the recording can't be read.
 pub fn bases(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Bases> {
-    let mut bases = Bases { texts: session.texts.clone(), since: -1, last_texts: session.texts.clone() };
+    let mut bases = Bases { texts: session.texts.clone(), since: -1, known: BTreeMap::new(), takeovers: 0, last_texts: session.texts.clone() };
     let heads = proprio_recording::heads(&**disk, rig)?;
     let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
     for head in heads.iter().filter(mine) {
-        if head.texts != bases.last_texts && is_taken_over(disk, rig, head.first_position)? {
-            (bases.texts, bases.since) = (head.texts.clone(), head.first_position);
+        if head.texts != bases.last_texts
+            && let Some(known) = taken_over(disk, rig, head.first_position)?
+        {
+            (bases.texts, bases.since, bases.known) = (head.texts.clone(), head.first_position, known);
+            bases.takeovers += 1;
         }
         bases.last_texts.clone_from(&head.texts);
     }
     Ok(bases)
 }
 
-/// Whether an engine start at this position took the session over from another run.
-fn is_taken_over(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<bool> {
+/// The tables' last transactions when an engine start at this position took the session over from another run.
+fn taken_over(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<Option<BTreeMap<String, i64>>> {
     // An engine start is about no sensor, so any rig reads it.
     let none = Rig { name: rig.to_owned(), sensors: Vec::new() };
     let first = Reader::open(disk, rig, position)?.next(&none)?;
     let Some(Read::Message(Recorded { event: Event::Decision(Decision::EngineStart { takes_over, .. }), .. })) = first else {
-        return Ok(false);
+        return Ok(None);
     };
     Ok(takes_over)
 }

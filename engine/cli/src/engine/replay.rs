@@ -1,5 +1,8 @@
 //! How are recorded messages run through a fold, a chunk at a time, in bounded memory?
 
+use std::collections::BTreeMap;
+use std::time::Instant;
+
 use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
 use proprio_recording::{Read, Reader};
 
@@ -22,6 +25,10 @@ pub struct Replay<'a> {
     last: Option<i64>,
     /// Messages on keys that the fold's rig does not have.
     pub undeclared: u64,
+    /// Seconds spent on reading the recording.
+    pub reading_s: f64,
+    /// Seconds spent in the fold.
+    pub running_s: f64,
 }
 
 /// What one chunk gave.
@@ -37,11 +44,14 @@ pub struct Step {
 }
 
 impl<'a> Replay<'a> {
-    /// What `reader` gives, up to `last`, in chunks that end at `ends` among others.
-    pub fn new(reader: Reader, fold: &'a mut Fold, ends: Vec<i64>, last: Option<i64>) -> Self {
+    /// What `reader` gives, up to `last`, in chunks that end at the tables' transactions among others.
+    pub fn new(reader: Reader, fold: &'a mut Fold, transactions: &BTreeMap<String, i64>, last: Option<i64>) -> Self {
+        let mut ends: Vec<i64> = transactions.values().copied().collect();
+        ends.sort_unstable();
+        ends.dedup();
         let mut ends = ends.into_iter();
         let next_end = ends.next();
-        Self { reader, fold, ends, next_end, last, undeclared: 0 }
+        Self { reader, fold, ends, next_end, last, undeclared: 0, reading_s: 0.0, running_s: 0.0 }
     }
 
     /// Runs the next chunk; none at the end.
@@ -49,10 +59,14 @@ impl<'a> Replay<'a> {
     /// # Errors
     /// When the recording is damaged, or a recorded reload makes no plan.
     pub fn step(&mut self) -> anyhow::Result<Option<Step>> {
+        let begun = Instant::now();
         let messages = self.chunk()?;
+        self.reading_s += begun.elapsed().as_secs_f64();
         let Some(last) = messages.last() else { return Ok(None) };
         let (position, log_time_ns) = (last.position, last.log_time_ns);
+        let begun = Instant::now();
         let chunks = self.fold.advance(&messages)?;
+        self.running_s += begun.elapsed().as_secs_f64();
         Ok(Some(Step { chunks, messages: messages.len(), position, log_time_ns }))
     }
 

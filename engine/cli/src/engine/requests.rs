@@ -85,7 +85,7 @@ impl Turn {
         Ok(match request.clone() {
             Request::SessionStart { subject, task, from_ns } => {
                 [subject.as_deref(), task.as_deref()].into_iter().flatten().try_for_each(words)?;
-                vec![self.live.session_start(subject, task, from_ns, now_ns)]
+                vec![Decision::SessionStop, self.live.session_start(subject, task, from_ns, now_ns)]
             }
             Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, now_ns)],
             Request::Trial { name } => {

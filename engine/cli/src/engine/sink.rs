@@ -1,5 +1,7 @@
 //! Where do rows go? Real tables while an engine runs, tables in memory in the fault bench: both drop what they already hold.
 
+use std::collections::BTreeMap;
+
 use proprio_core::TableChunk;
 use proprio_tables::{Store, TablesError};
 
@@ -16,10 +18,8 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When rows don't fit their table.
     fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError>;
-    /// Positions of the tables' last transactions, in order: recovery ends a chunk at each.
-    fn transactions(&self) -> Vec<i64>;
-    /// Newest position whose rows have all been appended.
-    fn position(&self) -> i64;
+    /// Positions of the tables' last transactions, by table: recovery ends a chunk at each.
+    fn transactions(&self) -> BTreeMap<String, i64>;
     /// Bytes that wait for a commit.
     fn hot_bytes(&self) -> usize;
     /// Whether a commit round is due.
@@ -35,12 +35,9 @@ impl Sink for Store {
         Self::append_operational(self, chunk).map(drop)
     }
 
-    fn transactions(&self) -> Vec<i64> {
-        Self::transactions(self)
-    }
-
-    fn position(&self) -> i64 {
-        self.tables_position()
+    fn transactions(&self) -> BTreeMap<String, i64> {
+        let catalog = self.catalog();
+        catalog.names().filter_map(|name| Some((name.to_owned(), self.committed_position(name)?))).collect()
     }
 
     fn hot_bytes(&self) -> usize {

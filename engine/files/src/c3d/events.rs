@@ -61,7 +61,8 @@ fn without_duplicates(rows: BTreeSet<(i64, String, &str, String)>) -> Vec<(i64, 
     rows
 }
 
-fn event_name(label: &str) -> String {
+/// An event's name in snake case; gait events by the names that the engine has for them.
+pub(crate) fn event_name(label: &str) -> String {
     match label.to_ascii_lowercase().as_str() {
         "foot strike" | "heel strike" | "initial contact" | "fs" | "hs" | "ic" => "initial_contact".to_owned(),
         "foot off" | "toe off" | "final contact" | "fo" | "to" | "fc" => "final_contact".to_owned(),

@@ -23,6 +23,7 @@ use crate::error::FileError;
 use crate::recording::{FileSensor, Parameter, Recording};
 pub(crate) use analog::volts_in;
 use axes::LabFrame;
+pub(crate) use events::event_name;
 use layout::C3d;
 
 /// Reads the bytes of a C3D file.

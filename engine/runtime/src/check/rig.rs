@@ -1,16 +1,24 @@
 //! What is wrong with a rig file?
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
 
-use proprio_core::rig::RigFile;
-use proprio_core::{Kind, Rig};
+use proprio_core::quantity::Dimension;
+use proprio_core::rig::{Loss, RigFile};
+use proprio_core::{Kind, Rate, Rig};
 
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::tree::{self, Key, Node};
 use crate::validate::validate;
 
-/// The longest lateness that a sensor may declare: rows wait for it in memory.
-const MAX_OUT_OF_ORDER_NS: i64 = 60_000_000_000;
+/// The lateness that a sensor may declare: rows wait for it in memory.
+const OUT_OF_ORDER_S: RangeInclusive<f64> = 0.0..=60.0;
+/// Gaps that may be covered: what is made up for a longer one is no measurement.
+const FILL_UP_TO_S: RangeInclusive<f64> = 0.0..=10.0;
+/// Shorter silences are the network's.
+const IDLE_AFTER_S: RangeInclusive<f64> = 0.1..=3600.0;
+/// A measured rate is good to about 0.01 %.
+const RATE_TOLERANCE_PERCENT: RangeInclusive<f64> = 0.01..=50.0;
 
 /// Checks the text of a rig file.
 pub(super) fn check_source(source: &Source) -> (Vec<Diagnostic>, Option<Rig>) {
@@ -56,12 +64,58 @@ fn check_sensor(name: &Key, sensor: &Node, report: &mut Report<'_>) {
     let Some(kind) = sensor.get("kind").and_then(Node::text).and_then(kind_named) else { return };
     check_rate(name, sensor, kind, report);
     check_columns(name, sensor, kind, report);
-    let out_of_order = sensor.get("out_of_order").and_then(|node| Some((node.span, node.text()?)));
-    if let Some((span, text)) = out_of_order
-        && let Ok(seconds) = proprio_core::quantity::Dimension::DURATION.parse(text)
-        && !(0.0..=MAX_OUT_OF_ORDER_NS as f64 * 1e-9).contains(&seconds)
-    {
-        report.error("range", span, format!("`{text}` is outside 0 s to {} s", MAX_OUT_OF_ORDER_NS / 1_000_000_000));
+    check_loss(sensor, kind, report);
+    for (key, range_s) in [("out_of_order", OUT_OF_ORDER_S), ("fill_up_to", FILL_UP_TO_S), ("idle_after", IDLE_AFTER_S)] {
+        check_range(sensor, key, &Dimension::DURATION, range_s, "s", report);
+    }
+    check_range(sensor, "rate_tolerance", &Dimension::SHARE, RATE_TOLERANCE_PERCENT, "%", report);
+}
+
+/// Reports a quantity outside its range; one that can't be read is reported elsewhere.
+fn check_range(sensor: &Node, key: &str, dimension: &Dimension, range: RangeInclusive<f64>, unit: &str, report: &mut Report<'_>) {
+    let Some((span, text)) = sensor.get(key).and_then(|node| Some((node.span, node.text()?))) else { return };
+    if dimension.parse(text).is_ok_and(|value| !range.contains(&value)) {
+        let (start, end) = (range.start(), range.end());
+        report.error("range", span, format!("`{text}` is outside {start} {unit} to {end} {unit}"));
+    }
+}
+
+/// What is said of lost samples: for kinds with a rate, and complete.
+fn check_loss(sensor: &Node, kind: Kind, report: &mut Report<'_>) {
+    let key_span = |key: &str| sensor.entries().iter().find(|(entry, _)| entry.name == key).map(|(entry, _)| entry.span);
+    if !kind.is_sampled() {
+        for key in ["loss", "fill_up_to", "rate_tolerance"] {
+            if let Some(span) = key_span(key) {
+                report
+                    .error("unknown-key", span, format!("`{key}` is for kinds with a rate; this sensor is of kind `{kind}`"))
+                    .help("remove it");
+            }
+        }
+        return;
+    }
+    let loss = sensor.get("loss").and_then(|node| Some((node.text()?, node.span)));
+    let covers = loss.filter(|(loss, _)| [Loss::Fill, Loss::Hold].iter().any(|covering| covering.name() == *loss));
+    match (covers, sensor.get("fill_up_to"), key_span("fill_up_to")) {
+        (Some((loss, span)), None, _) => {
+            let message = format!("`loss: {loss}` doesn't say how long a gap it covers");
+            report.error("missing-key", span, message).help("add the longest one, such as `fill_up_to: 50 ms`");
+        }
+        (Some((loss, _)), Some(up_to), _) => {
+            let rate = sensor.get("rate").and_then(Node::text).and_then(|rate| rate.parse::<Rate>().ok());
+            let up_to = up_to.text().and_then(|text| Some((text, Dimension::DURATION.parse(text).ok()?, up_to.span)));
+            if let (Some(rate), Some((text, seconds, span))) = (rate, up_to)
+                && seconds * rate.hertz() < 1.0
+            {
+                let message = format!("`{text}` is shorter than a sample of {rate}, so that `loss: {loss}` covers nothing");
+                report.error("range", span, message).help(format!("one sample is {} ms", 1000.0 / rate.hertz()));
+            }
+        }
+        // An unknown value of `loss` is reported elsewhere.
+        (None, Some(_), Some(span)) if loss.is_none_or(|(loss, _)| loss == Loss::Missing.name()) => {
+            let message = "`fill_up_to` says how long a gap is covered, and nothing says with what";
+            report.error("missing-key", span, message).help("add `loss: fill` or `loss: hold`, or remove it");
+        }
+        _ => {}
     }
 }
 

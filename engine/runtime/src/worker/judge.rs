@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch, UInt32Array};
 use arrow_schema::DataType;
-use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
 use proprio_core::{StreamSchema, rows};
+
+/// Times outside 1970 to 2100 are no times of a lab, and none of a device's clock.
+pub(super) const TIME_RANGE_NS: std::ops::Range<i64> = 0..4_102_444_800_000_000_000;
 
 /// What becomes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,9 +97,6 @@ pub(super) fn sort_rows(batch: &RecordBatch, keys: &[String]) -> RecordBatch {
 pub(super) fn row_as_json(samples: &RecordBatch, row: usize) -> String {
     let mut object = serde_json::Map::new();
     for (field, column) in samples.schema_ref().fields().iter().zip(samples.columns()) {
-        if matches!(field.name().as_str(), SEQUENCE | DEVICE_TIME) {
-            continue;
-        }
         object.insert(field.name().clone(), value_as_json(column, row));
     }
     serde_json::Value::Object(object).to_string()

@@ -1,8 +1,12 @@
 //! The worker: a pure fold over recorded messages that runs a plan's operators in order. It reads no clock and waits
 //! for nothing; live, replay and recovery give it the same messages and get the same rows.
 
+mod counting;
+mod device_clock;
 mod fingerprint;
 mod judge;
+mod loss;
+mod rate;
 mod reload;
 mod rows_image;
 mod side;
@@ -29,7 +33,7 @@ use crate::plan::Plan;
 pub use reload::Reloaded;
 use side::Side;
 pub use snapshot::SnapshotError;
-use source::{Activity, Source};
+use source::{Activity, Released, Source};
 pub use status::{SourceCounts, SourceStatus, StepStatus};
 use steps::RunningStep;
 use wiring::Wiring;
@@ -117,7 +121,7 @@ impl Worker {
 
     /// Per sensor: how far it has counted. Once the position is durable, all up to `last` may be acknowledged.
     pub fn sequences(&self) -> Vec<Option<Sequence>> {
-        self.sources.iter().map(Source::sequence).collect()
+        self.sources.iter().map(|source| source.counting().sequence()).collect()
     }
 
     /// What each sensor would bring into a session that begins now, by name.
@@ -175,7 +179,8 @@ impl Worker {
             Decision::Back { sensor } => self.rejoin(*sensor),
             Decision::Heartbeat { sensor } => self.sources[*sensor].heard(log_time_ns),
             Decision::Overflow { sensor, messages, .. } => self.sources[*sensor].state.counts.overflowed += messages,
-            Decision::RoundTrip { .. } | Decision::EngineStart { .. } | Decision::Reload { .. } => {}
+            Decision::RoundTrip { sensor, round_trip } => self.sources[*sensor].answered(*round_trip, log_time_ns, &mut self.side),
+            Decision::EngineStart { .. } | Decision::Reload { .. } => {}
         }
     }
 
@@ -203,10 +208,11 @@ impl Worker {
     /// Hands on a source's rows up to its watermark.
     fn release(&mut self, sensor: usize, watermark: TimeNs, session: &str) {
         self.watermarks[sensor] = watermark;
-        if let Some(rows) = self.sources[sensor].release(watermark) {
+        let Released { rows, for_steps } = self.sources[sensor].release(watermark);
+        if let Some(rows) = for_steps {
             self.give(sensor, &rows);
-            self.chunks.extend(self.source_chunk(sensor, session, rows));
         }
+        self.chunks.extend(rows.and_then(|rows| self.source_chunk(sensor, session, rows)));
     }
 
     fn source_chunk(&self, sensor: usize, session: &str, rows: RecordBatch) -> Option<TableChunk> {
@@ -252,6 +258,7 @@ impl Worker {
         self.run();
         let Some(session) = self.session.take() else { return };
         for sensor in 0..self.sources.len() {
+            self.sources[sensor].end_session(&mut self.side);
             self.sources[sensor].state.watermark = i64::MAX;
             self.release(sensor, i64::MAX, &session.id);
         }

@@ -60,7 +60,7 @@ impl Worker {
         let mut chunks = Vec::new();
         for (sensor, print) in old_prints[..self.sources.len()].iter().enumerate() {
             if !prints.contains(print)
-                && let Some(rows) = self.sources[sensor].release(i64::MAX)
+                && let Some(rows) = self.sources[sensor].release(i64::MAX).rows
             {
                 chunks.extend(self.source_chunk(sensor, &session, rows));
             }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use proprio_core::clock::{ClockEvent, ClockFit};
+use proprio_core::rig::Loss;
 use proprio_core::table::system;
 use proprio_core::{StreamSchema, TableChunk, TimeNs, rows};
 
@@ -15,19 +17,20 @@ const REJECTED_PAYLOAD_MAX: usize = 4096;
 /// Side rows since they were last taken, in recording order.
 #[derive(Debug, Default)]
 pub(super) struct Side {
-    losses: Vec<Loss>,
+    losses: Vec<LossRow>,
     late: Vec<LateSample>,
     rejected: Vec<Rejected>,
     others: Vec<(&'static str, RecordBatch)>,
 }
 
 #[derive(Debug)]
-struct Loss {
+struct LossRow {
     time_ns: TimeNs,
     stream: String,
     sequence: i64,
     count: i64,
     reason: &'static str,
+    policy: Loss,
 }
 
 #[derive(Debug)]
@@ -50,8 +53,14 @@ struct Rejected {
 }
 
 impl Side {
-    pub(super) fn loss(&mut self, stream: &str, time_ns: TimeNs, sequence: i64, count: i64, reason: &'static str) {
-        self.losses.push(Loss { time_ns, stream: stream.to_owned(), sequence, count, reason });
+    /// Samples that are lost: the first one's sequence and how many, with what steps get in their place.
+    pub(super) fn lost(&mut self, stream: &str, time_ns: TimeNs, sequence: i64, count: i64, policy: Loss) {
+        self.losses.push(LossRow { time_ns, stream: stream.to_owned(), sequence, count, reason: "gap", policy });
+    }
+
+    /// A lost sample that came after all.
+    pub(super) fn came_after_all(&mut self, stream: &str, time_ns: TimeNs, sequence: i64, policy: Loss) {
+        self.losses.push(LossRow { time_ns, stream: stream.to_owned(), sequence, count: -1, reason: "came_after_all", policy });
     }
 
     pub(super) fn late(&mut self, stream: &str, samples: &RecordBatch, row: usize, sequence: i64, watermark: TimeNs) {
@@ -85,8 +94,34 @@ impl Side {
     }
 
     pub(super) fn mark(&mut self, time_ns: TimeNs, label: &str) {
-        let columns = vec![int(vec![time_ns]), text(vec!["mark"]), text(vec!["none"]), text(vec![label]), text(vec!["mark"])];
+        self.event(time_ns, "mark", label, "mark");
+    }
+
+    /// Something that happened at one instant, found by `source`: a stream, or who marked it.
+    pub(super) fn event(&mut self, time_ns: TimeNs, event: &str, label: &str, source: &str) {
+        let columns = vec![int(vec![time_ns]), text(vec![event]), text(vec!["none"]), text(vec![label]), text(vec![source])];
         self.others.push((system::EVENTS, rows::batch(&system::events(), columns)));
+    }
+
+    /// A fit of a sensor's own clock, with what was found.
+    pub(super) fn clock(&mut self, time_ns: TimeNs, stream: &str, fit: &ClockFit, event: Option<ClockEvent>) {
+        let optional = |value: Option<i64>| Arc::new(Int64Array::from(vec![value])) as ArrayRef;
+        let (name, jump_ns) = match event {
+            Some(ClockEvent::Reset { jump_ns }) => (Some("reset"), Some(jump_ns)),
+            Some(ClockEvent::Step { jump_ns }) => (Some("step"), Some(jump_ns)),
+            None => (None, None),
+        };
+        let columns = vec![
+            int(vec![time_ns]),
+            text(vec![stream]),
+            int(vec![fit.offset_ns()]),
+            int(vec![fit.drift_ppb()]),
+            optional(fit.uncertainty_ns()),
+            optional(fit.latency_floor_ns()),
+            Arc::new(StringArray::from(vec![name])),
+            optional(jump_ns),
+        ];
+        self.others.push((system::CLOCKS, rows::batch(&system::clocks(), columns)));
     }
 
     pub(super) fn note(&mut self, time_ns: TimeNs, author: &str, words: &str) {
@@ -133,14 +168,14 @@ impl Side {
     }
 }
 
-fn losses(items: &[Loss], schema: &StreamSchema) -> RecordBatch {
+fn losses(items: &[LossRow], schema: &StreamSchema) -> RecordBatch {
     let columns = vec![
         int(items.iter().map(|item| item.time_ns).collect()),
         text(items.iter().map(|item| item.stream.as_str()).collect()),
         int(items.iter().map(|item| item.sequence).collect()),
         int(items.iter().map(|item| item.count).collect()),
         text(items.iter().map(|item| item.reason).collect()),
-        text(items.iter().map(|_| "missing").collect()),
+        text(items.iter().map(|item| item.policy.name()).collect()),
     ];
     rows::batch(schema, columns)
 }

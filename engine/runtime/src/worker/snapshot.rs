@@ -81,7 +81,10 @@ impl Worker {
         if XxHash3_128::oneshot(body) != u128::from_le_bytes(*hash) {
             return Err(SnapshotError::Damaged);
         }
-        let image: Image<SourceState> = postcard::from_bytes(body)?;
+        let (image, rest): (Image<SourceState>, _) = postcard::take_from_bytes(body)?;
+        if !rest.is_empty() {
+            return Err(postcard::Error::DeserializeBadEncoding.into());
+        }
         let mut worker = Self::new(plan, decode, run_id);
         let counts = (image.sources.len(), image.steps.len(), image.watermarks.len());
         if image.fingerprints != fingerprints(&worker.plan) || counts != (worker.sources.len(), worker.steps.len(), worker.watermarks.len())

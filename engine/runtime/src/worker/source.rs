@@ -1,24 +1,25 @@
 //! How a sensor's messages become rows of its stream: sequences, gaps, duplicates, lateness and the source's watermark.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
-use proprio_core::recorded::{Sequence, SourceStart};
+use proprio_core::clock::{ClockEvent, ClockFit};
+use proprio_core::kind::DEVICE_TIME;
+use proprio_core::recorded::{RoundTrip, SourceStart};
+use proprio_core::rig::Loss;
 use proprio_core::{Samples, Sensor, SourceMessage, StreamSchema, TimeNs, rows};
-
 use serde::{Deserialize, Serialize};
 
-use super::judge::{Fate, finite_rows, sort_rows};
+use super::counting::Counting;
+use super::device_clock::DeviceClock;
+use super::judge::{Fate, TIME_RANGE_NS, finite_rows, sort_rows};
+use super::loss::{Cover, Covering};
+use super::rate::RateWatch;
 use super::rows_image::Rows;
 use super::side::Side;
 use super::snapshot::SnapshotError;
 use super::status::SourceCounts;
-
-/// Ranges of lost samples that are remembered, so that one which comes after all is taken back.
-const MISSING_RANGES_MAX: usize = 4096;
-/// Times outside 1970 to 2100 are no times of a lab.
-const TIME_RANGE_NS: std::ops::Range<i64> = 0..4_102_444_800_000_000_000;
 
 /// What a source is doing, as the worker knows it from the recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -34,10 +35,10 @@ pub(super) enum Activity {
 /// One sensor's side of the worker.
 #[derive(Debug)]
 pub(super) struct Source {
+    sensor: Sensor,
     pub(super) stream: String,
-    pub(super) schema: StreamSchema,
-    rated: bool,
-    out_of_order_ns: i64,
+    schema: StreamSchema,
+    cover: Option<Cover>,
     pub(super) state: SourceState,
 }
 
@@ -48,29 +49,33 @@ pub(super) struct SourceState {
     pub(super) counts: SourceCounts,
     pub(super) watermark: TimeNs,
     paced: bool,
-    boot: Option<i64>,
-    next: i64,
-    missing: BTreeMap<i64, i64>,
+    serial: Option<String>,
+    counting: Counting,
     newest: TimeNs,
     waiting: Rows,
+    covering: Covering,
+    pub(super) clock: Option<DeviceClock>,
+    pub(super) rate: RateWatch,
     /// Last time and bytes of accepted messages, for the bound on rows that wait for other sources.
     pub(super) unpassed: VecDeque<(TimeNs, usize)>,
 }
 
 impl SourceState {
     /// As a session begins, with every watermark at `from_ns`: nothing but `start` is known.
-    fn begin(from_ns: TimeNs, start: Option<&SourceStart>) -> Self {
-        let sequence = start.and_then(|start| start.sequence);
+    fn begin(sensor: &Sensor, from_ns: TimeNs, start: Option<&SourceStart>) -> Self {
+        let idle = start.is_some_and(|start| start.idle);
         Self {
-            activity: if start.is_some_and(|start| start.idle) { Activity::Idle } else { Activity::Active },
+            activity: if idle { Activity::Idle } else { Activity::Active },
             counts: SourceCounts::default(),
             watermark: from_ns,
             paced: start.is_none_or(|start| start.paced),
-            boot: sequence.map(|sequence| sequence.boot),
-            next: sequence.map_or(0, |sequence| sequence.last + 1),
-            missing: BTreeMap::new(),
+            serial: start.and_then(|start| start.serial.clone()),
+            counting: Counting::from(start.and_then(|start| start.sequence)),
             newest: i64::MIN,
             waiting: Rows::default(),
+            covering: Covering::begin(from_ns),
+            clock: DeviceClock::begin(sensor, start.and_then(|start| start.clock.clone())),
+            rate: RateWatch::default(),
             unpassed: VecDeque::new(),
         }
     }
@@ -90,48 +95,57 @@ impl SourceState {
     }
 }
 
+/// Rows up to a watermark, in (time, keys) order.
+#[derive(Debug)]
+pub(super) struct Released {
+    /// What came.
+    pub(super) rows: Option<RecordBatch>,
+    /// The same, with short gaps covered where the sensor's file asks for it.
+    pub(super) for_steps: Option<RecordBatch>,
+}
+
 impl Source {
     /// A source before its first session: what comes then is late.
     pub(super) fn new(sensor: &Sensor, schema: StreamSchema) -> Self {
-        Self {
-            stream: sensor.stream(),
-            rated: schema.rate.is_some(),
-            schema,
-            out_of_order_ns: sensor.out_of_order_ns,
-            state: SourceState::begin(i64::MAX, None),
-        }
+        let state = SourceState::begin(sensor, i64::MAX, None);
+        Self { stream: sensor.stream(), schema, cover: Cover::of(sensor), state, sensor: sensor.clone() }
     }
 
     /// A session's start: every watermark begins at `from_ns`, and what `start` says goes on where it stood. Counts alone
     /// outlive sessions.
     pub(super) fn begin(&mut self, from_ns: TimeNs, start: Option<&SourceStart>) {
-        self.state = SourceState { counts: self.state.counts, ..SourceState::begin(from_ns, start) };
+        self.state = SourceState { counts: self.state.counts, ..SourceState::begin(&self.sensor, from_ns, start) };
     }
 
     /// What it would bring into a session that begins now.
     pub(super) fn start(&self) -> SourceStart {
         SourceStart {
-            sequence: self.sequence(),
+            sequence: self.state.counting.sequence(),
             paced: self.state.paced,
             idle: self.state.activity != Activity::Active,
-            serial: None,
-            clock: None,
+            serial: self.state.serial.clone(),
+            clock: self.fit().cloned(),
         }
+    }
+
+    /// The fit of its own clock, where it has one.
+    fn fit(&self) -> Option<&ClockFit> {
+        self.state.clock.as_ref().map(DeviceClock::fit)
     }
 
     /// Takes over what a source of this declaration remembered.
     pub(super) fn restore(&mut self, mut state: SourceState) -> Result<(), SnapshotError> {
-        if !state.waiting.fits(&self.schema.columns) {
+        let schema = &self.schema.columns;
+        if !state.waiting.fits(schema) || !state.covering.fits(schema) || state.clock.is_some() != self.state.clock.is_some() {
             return Err(SnapshotError::OtherPlan);
         }
         self.state = state;
         Ok(())
     }
 
-    /// How far the sensor has counted, and with it what may be acknowledged: all before `next` is stored or known as
-    /// rejected, late or lost.
-    pub(super) fn sequence(&self) -> Option<Sequence> {
-        self.state.boot.map(|boot| Sequence { boot, last: self.state.next - 1 })
+    /// How far the sensor has counted.
+    pub(super) fn counting(&self) -> &Counting {
+        &self.state.counting
     }
 
     /// No row at or before this comes from here on, whatever the stragglers.
@@ -142,87 +156,143 @@ impl Source {
     /// Takes a decoded message that was recorded at `log_time_ns`.
     pub(super) fn take(&mut self, message: SourceMessage, log_time_ns: TimeNs, side: &mut Side) {
         match message {
-            SourceMessage::Open { boot, paced, .. } => {
-                self.state.paced = paced;
-                if self.state.boot != Some(boot) {
-                    self.reboot(boot, 0);
-                }
+            SourceMessage::Open { boot, paced, serial } => self.open(boot, paced, serial, log_time_ns, side),
+            SourceMessage::Progress { time_ns } if self.sensor.rate.is_none() => {
+                let time_ns = self.state.clock.as_mut().map_or(time_ns, |clock| clock.map_time(time_ns));
+                self.state.watermark = self.state.watermark.max(time_ns);
             }
-            SourceMessage::Progress { time_ns } if !self.rated => self.state.watermark = self.state.watermark.max(time_ns),
             SourceMessage::Progress { .. } => {}
             SourceMessage::End { boot, last_sequence } => {
-                if self.state.boot == Some(boot) {
-                    self.count_gap(last_sequence + 1, self.state.watermark.min(log_time_ns), side);
+                if self.state.counting.is_of(boot) {
+                    let time_ns = self.state.watermark.min(log_time_ns);
+                    self.count_gap(last_sequence.saturating_add(1), time_ns, |_| Loss::Missing, side);
                 }
             }
-            SourceMessage::Samples(samples) => self.samples(&samples, side),
+            SourceMessage::Samples(samples) => self.samples(samples, log_time_ns, side),
         }
         self.heard(log_time_ns);
     }
 
     /// A message came or a heartbeat was recorded: a paced source without a rate has seen all up to then.
     pub(super) fn heard(&mut self, log_time_ns: TimeNs) {
-        if !self.rated && self.state.paced && self.state.activity != Activity::Ended {
-            self.state.watermark = self.state.watermark.max(log_time_ns.saturating_sub(self.out_of_order_ns));
+        if self.sensor.rate.is_none() && self.state.paced && self.state.activity != Activity::Ended {
+            self.state.watermark = self.state.watermark.max(log_time_ns.saturating_sub(self.sensor.out_of_order_ns));
         }
     }
 
-    /// Rows at or before `watermark`, in (time, keys) order.
-    pub(super) fn release(&mut self, watermark: TimeNs) -> Option<RecordBatch> {
-        let all = self.state.waiting.take(&self.schema.columns)?;
-        if self.is_ordered() {
-            return Some(all);
+    /// A device answered a question about its clock.
+    pub(super) fn answered(&mut self, round_trip: RoundTrip, log_time_ns: TimeNs, side: &mut Side) {
+        if let Some(event) = self.state.clock.as_mut().and_then(|clock| clock.observe_round_trip(round_trip)) {
+            self.clock_jumped(log_time_ns, event, side);
         }
-        let (released, kept) = rows::split_at_watermark(&sort_rows(&all, &self.schema.keys), watermark);
-        self.state.waiting.push(kept);
-        (released.num_rows() > 0).then_some(released)
+    }
+
+    /// A session's end, before its watermark is lifted.
+    pub(super) fn end_session(&mut self, side: &mut Side) {
+        if let Some(clock) = &mut self.state.clock {
+            clock.write_last(self.state.newest, &self.stream, side);
+        }
+    }
+
+    /// Rows at or before `watermark`.
+    pub(super) fn release(&mut self, watermark: TimeNs) -> Released {
+        if self.cover.is_some() {
+            self.pass(watermark);
+            let (rows, for_steps) = self.state.covering.take(&self.schema.columns);
+            return Released { rows, for_steps };
+        }
+        let rows = self.state.waiting.take(&self.schema.columns).and_then(|all| {
+            if self.is_ordered() {
+                return Some(all);
+            }
+            let (released, kept) = rows::split_at_watermark(&sort_rows(&all, &self.schema.keys), watermark);
+            self.state.waiting.push(kept);
+            (released.num_rows() > 0).then_some(released)
+        });
+        Released { for_steps: rows.clone(), rows }
+    }
+
+    /// Lets rows and what covers the gaps between them pass up to `watermark`.
+    fn pass(&mut self, watermark: TimeNs) {
+        let Some(cover) = &self.cover else { return };
+        let all = self.state.waiting.take(&self.schema.columns).unwrap_or_else(|| self.schema.empty());
+        let (now, later) = rows::split_at_watermark(&sort_rows(&all, &self.schema.keys), watermark);
+        let next = (later.num_rows() > 0).then(|| later.slice(0, 1));
+        self.state.waiting.push(later);
+        self.state.covering.pass(cover, now, next, watermark);
     }
 
     /// Whether rows come in time order, so that the newest one is the watermark and none has to wait for another.
     fn is_ordered(&self) -> bool {
-        self.rated && self.out_of_order_ns == 0
+        self.sensor.rate.is_some() && self.sensor.out_of_order_ns == 0
+    }
+
+    fn open(&mut self, boot: i64, paced: bool, serial: Option<String>, log_time_ns: TimeNs, side: &mut Side) {
+        self.state.paced = paced;
+        if !self.state.counting.is_of(boot) {
+            self.reboot(boot, 0);
+        }
+        let Some(serial) = serial else { return };
+        if let Some(old) = self.state.serial.replace(serial.clone()).filter(|old| *old != serial) {
+            side.event(log_time_ns, "device_swapped", &format!("{old} → {serial}"), &self.stream);
+            self.state.rate.interrupt();
+            if let Some(clock) = &mut self.state.clock {
+                clock.forget();
+            }
+        }
     }
 
     fn reboot(&mut self, boot: i64, next: i64) {
-        self.state.boot = Some(boot);
-        self.state.next = next;
-        self.state.missing.clear();
+        self.state.counting.reboot(boot, next);
+        self.state.rate.interrupt();
     }
 
-    fn samples(&mut self, samples: &Samples, side: &mut Side) {
-        if self.state.boot != Some(samples.boot) {
+    fn samples(&mut self, mut samples: Samples, log_time_ns: TimeNs, side: &mut Side) {
+        if !self.state.counting.is_of(samples.boot) {
             self.reboot(samples.boot, samples.sequence);
         }
         let count = samples.rows.num_rows();
         if count == 0 {
             return;
         }
+        let end = samples.sequence.saturating_add(count as i64);
+        if let Some(clock) = &mut self.state.clock {
+            let (mapped, event) = clock.map(&samples.rows, end > self.state.counting.next(), log_time_ns);
+            samples.rows = mapped;
+            if let Some(event) = event {
+                self.clock_jumped(*rows::times(&samples.rows).last().expect("there are rows"), event, side);
+            }
+        }
         let times = rows::times(&samples.rows);
-        self.count_gap(samples.sequence, times[0], side);
-        let fates = self.judge(samples, times, side);
-        self.state.next = self.state.next.max(samples.sequence.saturating_add(count as i64));
+        let covered = self.cover.filter(|_| self.state.newest > i64::MIN && self.state.watermark <= self.state.newest);
+        self.count_gap(samples.sequence, times[0], |lost| covered.map_or(Loss::Missing, |cover| cover.of_gap(lost)), side);
+        let fates = self.judge(&samples, times, side);
+        self.state.counting.come_to(end);
         let accepted = fates.iter().filter(|fate| **fate == Fate::Accepted).count();
         if accepted > 0 {
-            self.accept(samples, &fates, accepted);
+            self.accept(&samples, &fates, accepted, side);
         }
         for (row, fate) in fates.iter().enumerate() {
-            self.report(samples, row, *fate, side);
+            self.report(&samples, row, *fate, side);
         }
     }
 
-    /// Counts samples from the next one up to `sequence` as lost.
-    fn count_gap(&mut self, sequence: i64, time_ns: TimeNs, side: &mut Side) {
-        let lost = sequence.saturating_sub(self.state.next);
-        if lost <= 0 {
-            return;
+    fn clock_jumped(&mut self, time_ns: TimeNs, event: ClockEvent, side: &mut Side) {
+        self.state.rate.interrupt();
+        if let Some(clock) = &mut self.state.clock {
+            clock.write(time_ns, &self.stream, Some(event), side);
         }
-        side.loss(&self.stream, time_ns, self.state.next, lost, "gap");
-        self.state.counts.lost += lost;
-        self.state.missing.insert(self.state.next, lost);
-        if self.state.missing.len() > MISSING_RANGES_MAX {
-            self.state.missing.pop_first();
+    }
+
+    /// Counts samples from the next one up to `sequence` as lost; `policy` says what is put in the place of so many.
+    fn count_gap(&mut self, sequence: i64, time_ns: TimeNs, policy: impl FnOnce(i64) -> Loss, side: &mut Side) {
+        let lost = self.state.counting.gap_to(sequence);
+        if lost > 0 {
+            let policy = policy(lost);
+            side.lost(&self.stream, time_ns, self.state.counting.next(), lost, policy);
+            self.state.counts.lost += lost;
+            self.state.counting.lose(lost, policy);
         }
-        self.state.next = sequence;
     }
 
     /// Decides, row by row and in recording order, what becomes of each sample.
@@ -232,7 +302,7 @@ impl Source {
         let mut fates = Vec::with_capacity(times.len());
         for (row, time) in times.iter().enumerate() {
             let sequence = samples.sequence.saturating_add(row as i64);
-            let fate = if sequence < self.state.next && !self.came_after_all(sequence, *time, side) {
+            let fate = if sequence < self.state.counting.next() && !self.came_after_all(sequence, *time, side) {
                 Fate::Duplicate
             } else if !TIME_RANGE_NS.contains(time) {
                 Fate::BadTime
@@ -256,27 +326,30 @@ impl Source {
 
     /// Takes back the loss of a sample that comes after all; false when it was not missing.
     fn came_after_all(&mut self, sequence: i64, time_ns: TimeNs, side: &mut Side) -> bool {
-        let Some((&start, &count)) = self.state.missing.range(..=sequence).next_back() else { return false };
-        if sequence >= start + count {
-            return false;
+        let policy = self.state.counting.came_after_all(sequence);
+        if let Some(policy) = policy {
+            side.came_after_all(&self.stream, time_ns, sequence, policy);
+            self.state.counts.lost -= 1;
         }
-        self.state.missing.remove(&start);
-        for (start, end) in [(start, sequence), (sequence + 1, start + count)] {
-            if start < end {
-                self.state.missing.insert(start, end - start);
-            }
-        }
-        side.loss(&self.stream, time_ns, sequence, -1, "came_after_all");
-        self.state.counts.lost -= 1;
-        true
+        policy.is_some()
     }
 
-    fn accept(&mut self, samples: &Samples, fates: &[Fate], accepted: usize) {
-        let rows = source_rows(samples, &self.schema, fates, accepted);
-        let newest = *rows::times(&rows).iter().max().expect("at least one row was accepted");
+    fn accept(&mut self, samples: &Samples, fates: &[Fate], accepted: usize, side: &mut Side) {
+        // What these rows no longer change passes as it is, wherever a chunk ends.
+        self.pass(self.state.watermark);
+        let rows = self.source_rows(samples, fates, accepted);
+        let (newest_row, newest) =
+            rows::times(&rows).iter().copied().enumerate().max_by_key(|(_, time)| *time).expect("a row was accepted");
         self.state.newest = self.state.newest.max(newest);
-        if self.rated {
-            self.state.watermark = self.state.watermark.max(self.state.newest.saturating_sub(self.out_of_order_ns));
+        if let Some(rate) = self.sensor.rate {
+            self.state.watermark = self.state.watermark.max(self.state.newest.saturating_sub(self.sensor.out_of_order_ns));
+            let sequence = rows::integers(&rows, 1).value(newest_row);
+            if let Some((event, label)) = self.state.rate.observe(sequence, newest, rate, self.sensor.rate_tolerance) {
+                side.event(newest, event, &label, &self.stream);
+            }
+        }
+        if let Some(clock) = &mut self.state.clock {
+            clock.write_steadily(self.state.newest, &self.stream, side);
         }
         self.state.counts.rows += accepted as u64;
         self.state.unpassed.push_back((newest, accepted * 8 * rows.num_columns()));
@@ -301,20 +374,23 @@ impl Source {
             }
         }
     }
-}
 
-/// The accepted rows of a message in the stream's schema: `time_ns`, `sequence`, `device_time_ns`, the measured columns.
-fn source_rows(samples: &Samples, schema: &StreamSchema, fates: &[Fate], accepted: usize) -> RecordBatch {
-    let sequences: ArrayRef =
-        Arc::new(Int64Array::from_iter_values((0..fates.len() as i64).map(|row| samples.sequence.saturating_add(row))));
-    let times = samples.rows.column(0).clone();
-    let mut columns = vec![times.clone(), sequences, times];
-    columns.extend(samples.rows.columns().iter().skip(1).cloned());
-    if accepted < fates.len() {
-        let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Accepted)).collect();
-        for column in &mut columns {
-            *column = arrow_select::filter::filter(column, &mask).expect("the mask has a bit for each row");
+    /// The accepted rows of a message in the stream's schema: `time_ns`, `sequence`, `device_time_ns`, where the time was
+    /// mapped its uncertainty, the measured columns.
+    fn source_rows(&self, samples: &Samples, fates: &[Fate], accepted: usize) -> RecordBatch {
+        let sequences = (0..fates.len() as i64).map(|row| samples.sequence.saturating_add(row));
+        let times = samples.rows.column(0).clone();
+        let device_times = samples.rows.column_by_name(DEVICE_TIME).unwrap_or(&times).clone();
+        let mut columns: Vec<ArrayRef> = vec![times, Arc::new(Int64Array::from_iter_values(sequences)), device_times];
+        columns.extend(self.fit().map(|fit| Arc::new(Int64Array::from(vec![fit.uncertainty_ns(); fates.len()])) as ArrayRef));
+        let measured = self.schema.columns.fields().len() - columns.len();
+        columns.extend(samples.rows.columns()[1..=measured].iter().cloned());
+        if accepted < fates.len() {
+            let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Accepted)).collect();
+            for column in &mut columns {
+                *column = arrow_select::filter::filter(column, &mask).expect("the mask has a bit for each row");
+            }
         }
+        rows::batch(&self.schema, columns)
     }
-    rows::batch(schema, columns)
 }

@@ -5,6 +5,7 @@ use proprio_core::control::ClockStatus;
 use serde::{Deserialize, Serialize};
 
 use super::Worker;
+use super::device_clock::DeviceClock;
 use super::source::Activity;
 
 /// Counts of one sensor since the worker began.
@@ -70,8 +71,8 @@ impl Worker {
             counts: source.state.counts,
             watermark_ns: source.state.watermark,
             idle: source.state.activity == Activity::Idle,
-            clock: None,
-            rate_hz: None,
+            clock: source.state.clock.as_ref().map(DeviceClock::status),
+            rate_hz: source.state.rate.measured_hz(),
         })
     }
 

@@ -3,6 +3,7 @@
 mod fixture;
 mod reloads;
 mod scenario;
+mod sensors;
 mod sessions;
 mod snapshots;
 
@@ -13,7 +14,7 @@ use scenario::steady;
 
 #[test]
 fn every_sample_is_accounted_for() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
     for seed in 0..40 {
         let (recording, published) = steady(&plan, seed);
         let mut worker = worker(&plan);
@@ -29,9 +30,9 @@ fn every_sample_is_accounted_for() {
 fn a_sample_that_comes_after_all_is_taken_back_from_the_losses() {
     let events = vec![
         start(),
-        samples(0, 0, START + MS, &[1.0]),
-        samples(0, 2, START + 3 * MS, &[1.0]),
-        samples(0, 1, START + 2 * MS, &[1.0]),
+        samples(0, 0, START + TICK, &[1.0]),
+        samples(0, 2, START + 3 * TICK, &[1.0]),
+        samples(0, 1, START + 2 * TICK, &[1.0]),
         stop(),
     ];
     let mut worker = worker(&plan(rig(), &STEPS));
@@ -47,7 +48,7 @@ fn bad_samples_are_rejected_with_their_reason() {
         start(),
         samples(0, 0, START + 1, &[1.0, f64::NAN, 3.0]),
         samples(0, 0, START + 1, &[1.0]),
-        samples(0, 3, START + 1 + 2 * MS, &[1.0]),
+        samples(0, 3, START + 1 + 2 * TICK, &[1.0]),
         samples(0, 4, -5, &[1.0]),
         garbage(0),
         stop(),
@@ -60,7 +61,7 @@ fn bad_samples_are_rejected_with_their_reason() {
 fn a_silent_source_holds_others_until_it_is_idle() {
     let mut lab = Lab::new(&plan(rig(), &[("both", 1.0, 0, &["imu/a", "imu/b"])]));
     lab.start("s", START);
-    lab.tell(samples(0, 0, START + MS, &[1.0, 2.0]));
+    lab.tell(samples(0, 0, START + TICK, &[1.0, 2.0]));
     let both = |lab: &Lab| table(&lab.chunks, "both").len();
     assert_eq!(both(&lab), 0);
     let status = lab.worker.steps().next().expect("a step");
@@ -69,16 +70,16 @@ fn a_silent_source_holds_others_until_it_is_idle() {
     lab.tell(idle(2));
     assert_eq!(both(&lab), 1);
     let status = lab.worker.steps().next().expect("a step");
-    assert_eq!((status.waiting_rows, status.since_ns), (0, Some(START + 3 * MS)), "the idle source let it pass");
+    assert_eq!((status.waiting_rows, status.since_ns), (0, Some(START + 3 * TICK)), "the idle source let it pass");
 }
 
 #[test]
 fn a_step_waits_for_the_source_that_holds_back_what_it_reads() {
     let mut lab = Lab::new(&plan(rig(), &STEPS));
     lab.start("s", START);
-    lab.tell(samples(0, 0, START + MS, &[1.0; 50]));
-    lab.tell(samples(1, 0, START + MS, &[1.0; 40]));
-    lab.tell(progress(2, START + 30 * MS));
+    lab.tell(samples(0, 0, START + TICK, &[1.0; 50]));
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 40]));
+    lab.tell(progress(2, START + 30 * TICK));
     let waits: Vec<_> = lab.worker.steps().map(|step| (step.stream, step.waits_for.join(" "))).collect();
     let due = [("of_a", "imu/a"), ("both", "imu/b"), ("all", "events/c"), ("last", "events/c")];
     assert_eq!(waits, due.map(|(step, source)| (step.to_owned(), source.to_owned())));
@@ -90,7 +91,7 @@ fn what_waits_beyond_the_bound_makes_the_lowest_source_idle() {
     let ones = vec![1.0; 1000];
     let mut events = vec![start()];
     let messages = rows_of_bound / 1000 + 1;
-    events.extend((0..messages as i64).map(|k| samples(0, k * 1000, START + 1 + k * 1000 * MS, &ones)));
+    events.extend((0..messages as i64).map(|k| samples(0, k * 1000, START + 1 + k * 1000 * TICK, &ones)));
     let chunks = worker(&plan(rig(), &STEPS)).advance(&record(events));
     assert!(!table(&chunks, "both").is_empty(), "sensor 1 never spoke, and no longer holds the others");
 }

@@ -13,6 +13,7 @@ impl Worker {
     pub(super) fn set_activity(&mut self, sensor: usize, activity: Activity) {
         self.settle_idle();
         self.sources[sensor].state.activity = activity;
+        self.sources[sensor].state.rate.interrupt();
         self.settle_idle();
     }
 

@@ -116,6 +116,7 @@ async fn a_rebuild_beside_a_live_store_is_never_half_seen() {
         rebuild.commit(position).await.expect("committed");
     }
     assert_eq!((rebuild.committed_position("imu"), live.committed_position("imu").is_some()), (Some(4), true));
+    assert_eq!(csv(&rebuild, "SELECT count(*) AS n FROM imu WHERE session = 's1'").await, "n\n50\n", "a rebuild sees every run");
     assert_eq!(rebuild.transactions(), [1, 4], "lineage at 1, the samples at 4");
     // Stopped and begun anew, it drops what it holds.
     let again = Store::open_as(dir.path(), "lab-1", "b/s1", &[imu()]).await.expect("opens");

@@ -5,10 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use proprio_core::table::system;
+use proprio_core::table::system::origin::REBUILD;
 use proprio_core::{TableChunk, TableSpec};
 use proprio_tables::{Store, TablesError};
 
-use super::{append, audit, csv, imu, open, read_csv, samples};
+use super::{append, audit, csv, imu, lineage, open, read_csv, samples, samples_of};
 
 fn other(name: &str, chunk: TableChunk) -> TableChunk {
     TableChunk { table: name.to_owned(), ..chunk }
@@ -79,13 +80,32 @@ async fn a_commit_whose_end_was_not_seen_is_found_again() {
     append(&store, &samples("pelvis", 10, 10, 1)).expect("appended");
     store.append_operational(&audit("request", 2)).expect("appended");
     store.commit(1).await.expect("committed");
-    for sql in ["SELECT count(*) AS n, count(DISTINCT sequence) AS d FROM imu"] {
-        assert_eq!(csv(&store, sql).await, "n,d\n20,20\n");
-        assert_eq!(read_csv(dir.path(), sql).await, "n,d\n20,20\n");
-    }
+    let sql = "SELECT count(*) AS n, count(DISTINCT sequence) AS d FROM imu";
+    assert_eq!(csv(&store, sql).await, "n,d\n20,20\n");
+    assert_eq!(read_csv(dir.path(), sql).await, "n,d\n20,20\n");
     let sql = "SELECT count(*) AS n, count(DISTINCT time_ns) AS d FROM audit";
     assert_eq!(csv(&store, sql).await, "n,d\n2,2\n");
     assert_eq!(read_csv(dir.path(), sql).await, "n,d\n2,2\n");
+}
+
+/// A run's rows are never on the disk before what hides them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_committed_before_its_lineage() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Store::open_as(dir.path(), "lab-1", "b/s1", &[imu()]).await.expect("opens");
+    append(&store, &lineage(("s1", "b"), REBUILD, 0)).expect("appended");
+    append(&store, &samples_of(("s1", "b"), "pelvis", 0, 10, 1)).expect("appended");
+    let broken = dir.path().join("tables/lineage/_delta_log/00000000000000000001.json");
+    std::fs::write(&broken, "no log entry").expect("written");
+    let error = store.commit(1).await.expect_err("lineage can't be written").to_string();
+    assert!(error.contains("lineage"), "{error}");
+    assert!(store.transactions().is_empty());
+    std::fs::remove_file(&broken).expect("removed");
+    let sql = "SELECT count(*) AS n FROM imu_all";
+    assert_eq!(read_csv(dir.path(), sql).await, "n\n0\n");
+    store.commit(1).await.expect("committed");
+    assert_eq!(read_csv(dir.path(), sql).await, "n\n10\n");
+    assert_eq!(read_csv(dir.path(), "SELECT count(*) AS n FROM imu").await, "n\n0\n");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

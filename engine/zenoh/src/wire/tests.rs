@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 
 use arrow_array::{Float32Array, Float64Array, StringArray};
 use proprio_core::Kind;
+use proprio_core::rig::{RigFile, SensorFile};
 use proprio_core::schema::FieldExt;
 
 use super::*;
 
 fn sensor(kind: Kind) -> Sensor {
-    Sensor {
-        name: "one".into(),
-        kind,
-        key: format!("lab-1/{kind}/one"),
+    let file = SensorFile {
         rate: kind.is_sampled().then(|| Rate::hz(2000)),
         segment: Some("pelvis".into()),
-        side: None,
         channels: BTreeMap::from([(1, "vastus".into()), (2, "soleus".into())]),
         labels: vec!["lasi".into(), "rasi".into()],
-        magnetometer: true,
-        out_of_order_ns: 0,
-    }
+        ..SensorFile::new(kind)
+    };
+    RigFile { rig: "lab-1".into(), sensors: BTreeMap::from([("one".into(), file)]) }.resolve().sensors.remove(0)
 }
 
 /// Samples of a sensor, with nulls where they may be: five rows, at the rate or not.

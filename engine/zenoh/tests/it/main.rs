@@ -11,6 +11,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use futures::StreamExt;
 use proprio_core::control::{Ack, Reply, Request, Status, key};
 use proprio_core::recorded::Packet;
+use proprio_core::rig::{RigFile, SensorFile};
 use proprio_core::{Decision, Event, Kind, Rate, Rig, Sensor, SourceMessage};
 use proprio_recording::{Folder, Lane, Read, Reader, Recorder};
 use proprio_zenoh::{
@@ -22,18 +23,13 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(50);
 
 fn sensor(name: &str, kind: Kind) -> Sensor {
-    Sensor {
-        name: name.into(),
-        kind,
-        key: format!("lab-1/{kind}/{name}"),
+    let file = SensorFile {
         rate: kind.is_sampled().then(|| Rate::hz(2000)),
-        segment: None,
-        side: None,
         channels: BTreeMap::from([(1, "vastus".into()), (2, "soleus".into())]),
-        labels: Vec::new(),
         magnetometer: false,
-        out_of_order_ns: 0,
-    }
+        ..SensorFile::new(kind)
+    };
+    RigFile { rig: "lab-1".into(), sensors: BTreeMap::from([(name.into(), file)]) }.resolve().sensors.remove(0)
 }
 
 fn rig() -> Rig {

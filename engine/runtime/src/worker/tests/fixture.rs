@@ -84,13 +84,30 @@ fn sum_schema() -> StreamSchema {
 /// A sampled sensor in order, one with stragglers, one without a rate.
 pub fn rig() -> serde_json::Value {
     json!({ "rig": "r", "sensors": {
-        "a": { "kind": "imu", "rate": "1000 Hz", "magnetometer": false },
-        "b": { "kind": "imu", "rate": "1000 Hz", "magnetometer": false, "out_of_order": "5 ms" },
-        "c": { "kind": "events", "out_of_order": "2 ms" },
+        "a": { "kind": "imu", "rate": "10 Hz", "magnetometer": false },
+        "b": { "kind": "imu", "rate": "10 Hz", "magnetometer": false, "out_of_order": "500 ms" },
+        "c": { "kind": "events", "out_of_order": "200 ms" },
     }})
 }
 
-/// A step that sums: its id, scale, lag in ms and what it reads.
+/// As [`rig`], with short gaps covered, and a sensor with a clock of its own.
+pub fn full_rig() -> serde_json::Value {
+    let mut rig = rig();
+    let sensors = &mut rig["sensors"];
+    (sensors["a"]["loss"], sensors["a"]["fill_up_to"]) = ("fill".into(), "300 ms".into());
+    (sensors["b"]["loss"], sensors["b"]["fill_up_to"]) = ("hold".into(), "400 ms".into());
+    sensors["d"] = json!({ "kind": "imu", "rate": "10 Hz", "magnetometer": false, "clock": "device", "out_of_order": "300 ms" });
+    rig
+}
+
+/// The steps over [`full_rig`].
+pub fn full_plan() -> Arc<Plan> {
+    let mut steps = STEPS.to_vec();
+    steps.push(("mapped", 1.0, 1, &["imu/d", "imu/a"]));
+    plan(full_rig(), &steps)
+}
+
+/// A step that sums: its id, scale, lag in ticks and what it reads.
 pub type Step<'s> = (&'s str, f64, i64, &'s [&'s str]);
 
 /// Steps over two sensors, over all, and one after another.
@@ -105,16 +122,16 @@ pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
     let rig = serde_json::from_value::<RigFile>(rig).expect("a rig").resolve();
     let mut streams: Vec<String> = rig.sensors.iter().map(Sensor::stream).collect();
     let mut planned = Vec::new();
-    for (id, scale, lag_ms, from) in steps {
+    for (id, scale, lag_ticks, from) in steps {
         let inputs = from.iter().map(|name| streams.iter().position(|stream| stream == name).expect("a stream")).collect();
         planned.push(PlannedStep {
             id: (*id).to_owned(),
             op: "sum",
             stream: (*id).to_owned(),
             key: None,
-            config: json!({ "scale": scale, "lag_ms": lag_ms }),
+            config: json!({ "scale": scale, "lag_ticks": lag_ticks }),
             inputs,
-            planned: Planned::new(Sum { scale: *scale, lag_ns: lag_ms * MS }, sum_schema()),
+            planned: Planned::new(Sum { scale: *scale, lag_ns: lag_ticks * TICK }, sum_schema()),
             table: Some((*id).to_owned()),
         });
         streams.push((*id).to_owned());
@@ -136,10 +153,10 @@ pub fn worker(plan: &Arc<Plan>) -> Worker {
     Worker::new(plan.clone(), decode, "run".into())
 }
 
-/// A millisecond.
-pub const MS: i64 = 1_000_000;
+/// From one message, and from one sample, to the next.
+pub const TICK: i64 = 100_000_000;
 
-/// The test encodings: JSON of what the message holds, samples 1 ms apart on the device's clock.
+/// The test encodings: JSON of what the message holds, samples a tick apart on the device's clock.
 pub fn decode(sensor: &Sensor, encoding: &str, payload: &[u8]) -> Result<SourceMessage, Rejection> {
     fn read<'p, T: Deserialize<'p>>(payload: &'p [u8]) -> T {
         serde_json::from_slice(payload).expect("the test's own payload")
@@ -159,8 +176,9 @@ pub fn decode(sensor: &Sensor, encoding: &str, payload: &[u8]) -> Result<SourceM
             let schema = sensor.wire_schema();
             let column = |field: &arrow_schema::FieldRef| -> ArrayRef {
                 match field.data_type() {
-                    DataType::Int64 => Arc::new(Int64Array::from_iter_values((0..values.len() as i64).map(|k| time + k * MS))),
+                    DataType::Int64 => Arc::new(Int64Array::from_iter_values((0..values.len() as i64).map(|k| time + k * TICK))),
                     DataType::Utf8 => Arc::new(StringArray::from_iter_values(values.iter().map(|value| format!("{value:?}")))),
+                    _ if field.is_nullable() => Arc::new(values.iter().copied().collect::<Float64Array>()),
                     _ => Arc::new(values.iter().map(|value| value.unwrap_or(f64::NAN)).collect::<Float64Array>()),
                 }
             };
@@ -221,9 +239,9 @@ pub fn stop() -> Event {
     decide(Decision::SessionStop)
 }
 
-/// Events as a recording holds them, one a millisecond from `START` on.
+/// Events as a recording holds them, one a tick from `START` on.
 pub fn record(events: Vec<Event>) -> Vec<Recorded> {
-    events.into_iter().zip(0..).map(|(event, position)| Recorded { position, log_time_ns: START + position * MS, event }).collect()
+    events.into_iter().zip(0..).map(|(event, position)| Recorded { position, log_time_ns: START + position * TICK, event }).collect()
 }
 
 /// Numbers by chance, the same for each seed.
@@ -255,9 +273,9 @@ impl Lab {
         Self { worker: worker(plan), recording: Vec::new(), chunks: Vec::new() }
     }
 
-    /// The arrival clock: a millisecond a message.
+    /// The arrival clock: a tick a message.
     pub fn now_ns(&self) -> TimeNs {
-        START + self.recording.len() as i64 * MS
+        START + self.recording.len() as i64 * TICK
     }
 
     pub fn tell(&mut self, event: Event) {

@@ -12,7 +12,7 @@ use crate::worker::Worker;
 
 #[test]
 fn a_reload_of_the_same_plan_changes_no_row() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
     for seed in 0..20 {
         let recording = scenario(&plan, seed);
         let straight = lines(&worker(&plan).advance(&recording));
@@ -22,8 +22,8 @@ fn a_reload_of_the_same_plan_changes_no_row() {
         for messages in recording.chunks(9) {
             chunks.extend(live.advance(messages));
             if chance.next(3) == 0 {
-                let reloaded = live.reload(self::plan(rig(), &STEPS), "run".into());
-                assert_eq!((reloaded.kept.len(), reloaded.fresh.len(), reloaded.chunks.len()), (7, 0, 0));
+                let reloaded = live.reload(full_plan(), "run".into());
+                assert_eq!((reloaded.kept.len(), reloaded.fresh.len(), reloaded.chunks.len()), (9, 0, 0));
             }
         }
         assert_eq!(lines(&chunks), straight, "seed {seed}");
@@ -61,14 +61,14 @@ fn a_fresh_step_sees_whole_inputs_only() {
     let mut lab = Lab::new(&plan(rig(), &[]));
     lab.start("s", START);
     lab.tell(idle(2));
-    lab.tell(samples(0, 0, START + MS, &[1.0; 20]));
-    lab.tell(samples(1, 0, START + MS, &[1.0; 10]));
+    lab.tell(samples(0, 0, START + TICK, &[1.0; 20]));
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 10]));
     lab.worker.reload(plan(rig(), &[("both", 1.0, 0, &["imu/a", "imu/b"])]), "run".into());
-    lab.tell(samples(0, 20, START + 21 * MS, &[1.0; 20]));
-    lab.tell(samples(1, 10, START + 11 * MS, &[1.0; 30]));
+    lab.tell(samples(0, 20, START + 21 * TICK, &[1.0; 20]));
+    lab.tell(samples(1, 10, START + 11 * TICK, &[1.0; 30]));
     lab.tell(stop());
     let times = integers(&lab.chunks, "both", "time_ns");
-    assert_eq!(times, (21..=40).map(|ms| Some(START + ms * MS)).collect::<Vec<_>>(), "sensor a's rows up to 20 ms had passed");
+    assert_eq!(times, (21..=40).map(|tick| Some(START + tick * TICK)).collect::<Vec<_>>(), "sensor a's rows up to 20 ticks had passed");
     assert_eq!(floats(&lab.chunks, "both", "sum").last(), Some(&Some(40.0)));
 }
 
@@ -142,14 +142,14 @@ fn a_sensor_that_goes_leaves_every_row_it_has_given() {
 fn a_sensor_declared_otherwise_goes_on_counting() {
     let mut lab = Lab::new(&plan(rig(), &STEPS));
     lab.start("s", START);
-    lab.tell(samples(1, 0, START + MS, &[1.0; 10]));
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 10]));
     let mut later = rig();
-    later["sensors"]["b"]["out_of_order"] = "20 ms".into();
+    later["sensors"]["b"]["out_of_order"] = "2 s".into();
     let reloaded = lab.worker.reload(plan(later, &STEPS), "run".into());
     assert_eq!(reloaded.fresh, ["imu/b", "both", "all", "last"]);
     lab.chunks.extend(reloaded.chunks);
-    lab.tell(samples(1, 8, START + 9 * MS, &[1.0; 5]));
-    lab.tell(samples(1, 14, START + 15 * MS, &[1.0]));
+    lab.tell(samples(1, 8, START + 9 * TICK, &[1.0; 5]));
+    lab.tell(samples(1, 14, START + 15 * TICK, &[1.0]));
     lab.tell(stop());
     assert_eq!(texts(&lab.chunks, "rejected", "reason"), ["duplicate", "duplicate"]);
     assert_eq!(integers(&lab.chunks, "losses", "sequence"), [Some(13)]);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use proprio_core::recorded::RoundTrip;
 use proprio_core::{Decision, Event, Recorded};
 
 use super::fixture::*;
@@ -13,19 +14,19 @@ pub fn scenario(plan: &Arc<Plan>, seed: u64) -> Vec<Recorded> {
 }
 
 /// As [`scenario`], with devices that neither restart nor send garbage; with it the samples that each has published.
-pub fn steady(plan: &Arc<Plan>, seed: u64) -> (Vec<Recorded>, [i64; 3]) {
+pub fn steady(plan: &Arc<Plan>, seed: u64) -> (Vec<Recorded>, Vec<i64>) {
     live(plan, seed, false)
 }
 
-fn live(plan: &Arc<Plan>, seed: u64, failing: bool) -> (Vec<Recorded>, [i64; 3]) {
+fn live(plan: &Arc<Plan>, seed: u64, failing: bool) -> (Vec<Recorded>, Vec<i64>) {
     let mut chance = Chance::new(seed);
     let mut lab = Lab::new(plan);
-    let mut sensors = [Device::new(0), Device::new(1), Device::new(2)];
+    let mut sensors: Vec<_> = (0..plan.rig.sensors.len()).map(Device::new).collect();
     for (sensor, device) in sensors.iter().enumerate() {
         lab.tell(open(sensor, device.boot, chance.next(4) > 0, Some("A")));
     }
     for session in ["first", "second"] {
-        let from_ns = lab.now_ns() - MS;
+        let from_ns = lab.now_ns() - TICK;
         lab.start(session, from_ns);
         for _ in 0..120 + chance.next(60) {
             happen(&mut lab, &mut sensors, &mut chance, failing);
@@ -40,7 +41,7 @@ fn live(plan: &Arc<Plan>, seed: u64, failing: bool) -> (Vec<Recorded>, [i64; 3])
         lab.tell(end(device.sensor, device.boot, device.sent - 1));
     }
     lab.tell(stop());
-    (lab.recording, sensors.map(|device| device.sent))
+    (lab.recording, sensors.iter().map(|device| device.sent).collect())
 }
 
 /// A sensor as it really is.
@@ -48,7 +49,7 @@ struct Device {
     sensor: usize,
     boot: i64,
     sent: i64,
-    /// Samples of this boot are this far apart from the arrival clock.
+    /// Sample 0 of this boot is so long after the lab's start, on the device's clock.
     offset_ns: i64,
     held: Vec<Event>,
 }
@@ -58,10 +59,17 @@ impl Device {
         Self { sensor, boot: 1, sent: 0, offset_ns: 0, held: Vec::new() }
     }
 
-    /// The next samples, at the device's own time: a sample a millisecond of the lab.
+    /// What its clock shows. Sensor 3 has a clock of its own: it counts from its start, and gains 40 ppm.
+    fn clock_ns(&self, lab_ns: i64) -> i64 {
+        let counts = self.sensor == 3;
+        if counts { 5 * TICK * self.boot + (lab_ns - START) + (lab_ns - START) / 25_000 } else { lab_ns }
+    }
+
+    /// The next samples: one a tick of the lab.
     fn sample(&mut self, now_ns: i64, chance: &mut Chance) -> Event {
-        let time = START + self.offset_ns + self.sent * MS;
+        let time = START + self.offset_ns + self.sent * TICK;
         self.offset_ns += (now_ns - time).max(0) / 8;
+        let time = self.clock_ns(time);
         let count = 1 + chance.next(4) as i64;
         let value = |k: i64| if chance.next(20) == 0 { f64::NAN } else { (self.sent + k) as f64 * 0.1 };
         let values: Vec<f64> = (0..count).map(value).collect();
@@ -97,7 +105,12 @@ fn happen(lab: &mut Lab, sensors: &mut [Device], chance: &mut Chance, failing: b
             lab.tell(open(sensor, device.boot, true, Some(if chance.next(2) == 0 { "A" } else { "B" })));
         }
         12 if chance.next(3) == 0 => lab.tell(decide(Decision::Mark { time_ns: now_ns, label: "here".into() })),
-        13 if sensor == 2 => lab.tell(progress(2, now_ns - 3 * MS)),
+        13 if sensor == 3 => {
+            let [received, sent] = [5, 4].map(|tenths| device.clock_ns(now_ns - tenths * TICK / 10));
+            let round_trip = RoundTrip { sent_ns: now_ns - TICK, device_received_ns: received, device_sent_ns: sent, received_ns: now_ns };
+            lab.tell(decide(Decision::RoundTrip { sensor, round_trip }));
+        }
+        13 if sensor == 2 => lab.tell(progress(2, now_ns - 3 * TICK)),
         _ => {
             let message = device.sample(now_ns, chance);
             lab.tell(message);

@@ -7,7 +7,7 @@ use super::scenario::scenario;
 
 #[test]
 fn a_session_replays_alone() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
     for seed in 0..60 {
         let recording = scenario(&plan, seed);
         let whole = worker(&plan).advance(&recording);
@@ -25,12 +25,12 @@ fn a_sensor_goes_on_counting_from_one_session_to_the_next() {
     let mut lab = Lab::new(&plan(rig(), &STEPS));
     lab.start("first", START);
     lab.tell(open(0, 1, true, Some("A")));
-    lab.tell(samples(0, 0, START + MS, &[1.0, 1.0]));
+    lab.tell(samples(0, 0, START + TICK, &[1.0, 1.0]));
     lab.tell(stop());
-    lab.start("second", START + 10 * MS);
-    lab.tell(samples(0, 5, START + 11 * MS, &[1.0]));
+    lab.start("second", START + 10 * TICK);
+    lab.tell(samples(0, 5, START + 11 * TICK, &[1.0]));
     assert_eq!(integers(&lab.chunks, "losses", "sequence"), [Some(2)], "three samples were lost between the sessions");
-    lab.tell(samples(0, 3, START + 9 * MS, &[1.0]));
+    lab.tell(samples(0, 3, START + 9 * TICK, &[1.0]));
     lab.tell(stop());
     assert_eq!(texts(&lab.chunks, "late", "stream"), ["imu/a"], "it was lost in this session, and comes before its start");
 }
@@ -40,7 +40,7 @@ fn what_a_sensor_brings_along_is_what_it_was() {
     let mut lab = Lab::new(&plan(rig(), &STEPS));
     lab.tell(open(0, 7, false, Some("A")));
     lab.start("first", START);
-    lab.tell(samples_of(7, 0, 0, START + MS, &[1.0, 1.0]));
+    lab.tell(samples_of(7, 0, 0, START + TICK, &[1.0, 1.0]));
     lab.tell(idle(1));
     lab.tell(end(2, 1, -1));
     lab.tell(stop());
@@ -56,14 +56,14 @@ fn a_lone_source_that_goes_quiet_gives_what_it_has_and_does_not_jump_back() {
     lab.start("s", START);
     lab.tell(idle(0));
     lab.tell(idle(2));
-    lab.tell(samples(1, 0, START + MS, &[1.0; 10]));
-    assert_eq!(table(&lab.chunks, "of_b").iter().map(|rows| rows.num_rows()).sum::<usize>(), 5, "5 ms are kept for stragglers");
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 10]));
+    assert_eq!(table(&lab.chunks, "of_b").iter().map(|rows| rows.num_rows()).sum::<usize>(), 5, "5 ticks are kept for stragglers");
     lab.tell(idle(1));
     assert_eq!(table(&lab.chunks, "of_b").iter().map(|rows| rows.num_rows()).sum::<usize>(), 10, "none can come before those it has");
     lab.tell(decide(Decision::Back { sensor: 1 }));
-    lab.tell(samples(1, 11, START + 12 * MS, &[1.0; 3]));
-    lab.tell(samples(1, 10, START + 11 * MS, &[1.0]));
-    lab.tell(samples(1, 14, START + 9 * MS + 1, &[1.0]));
+    lab.tell(samples(1, 11, START + 12 * TICK, &[1.0; 3]));
+    lab.tell(samples(1, 10, START + 11 * TICK, &[1.0]));
+    lab.tell(samples(1, 14, START + 9 * TICK + 1, &[1.0]));
     lab.tell(stop());
     assert_eq!(texts(&lab.chunks, "late", "stream"), ["imu/b"], "stragglers are taken again, but none from before the silence");
     let times: Vec<_> = integers(&lab.chunks, "of_b", "time_ns");
@@ -75,14 +75,14 @@ fn an_idle_source_that_comes_back_rejoins_where_the_others_are() {
     let mut lab = Lab::new(&plan(rig(), &[("both", 1.0, 0, &["imu/a", "imu/b"])]));
     lab.start("s", START);
     lab.tell(idle(2));
-    lab.tell(samples(0, 0, START + MS, &[1.0; 10]));
-    lab.tell(samples(1, 0, START + MS, &[1.0; 10]));
+    lab.tell(samples(0, 0, START + TICK, &[1.0; 10]));
+    lab.tell(samples(1, 0, START + TICK, &[1.0; 10]));
     lab.tell(idle(0));
-    lab.tell(samples(1, 10, START + 11 * MS, &[1.0; 20]));
-    lab.tell(samples(0, 10, START + 11 * MS, &[1.0; 25]));
-    lab.tell(samples(1, 30, START + 31 * MS, &[1.0; 20]));
+    lab.tell(samples(1, 10, START + 11 * TICK, &[1.0; 20]));
+    lab.tell(samples(0, 10, START + 11 * TICK, &[1.0; 25]));
+    lab.tell(samples(1, 30, START + 31 * TICK, &[1.0; 20]));
     lab.tell(stop());
-    assert_eq!(texts(&lab.chunks, "late", "stream"), vec!["imu/a"; 15], "the others had come to 25 ms");
+    assert_eq!(texts(&lab.chunks, "late", "stream"), vec!["imu/a"; 15], "the others had come to 25 ticks");
     let times: Vec<_> = integers(&lab.chunks, "both", "time_ns");
     assert!(times.is_sorted_by(|a, b| a < b), "{times:?}");
 }

@@ -1,5 +1,7 @@
 //! Does a worker from a snapshot go on as the one it was taken of?
 
+use std::collections::BTreeSet;
+
 use proprio_core::Recorded;
 
 use super::fixture::*;
@@ -8,11 +10,12 @@ use crate::worker::{SnapshotError, Worker};
 
 #[test]
 fn a_restored_worker_goes_on_to_the_same_rows_watermarks_and_counts() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
+    let mut seen = BTreeSet::new();
     for seed in 0..30 {
         let recording = scenario(&plan, seed);
         let (straight, whole) = run(worker(&plan), &recording, usize::MAX, None);
-        assert!(["all/", "last/", "imu/a", "events/c", "losses"].iter().all(|table| straight.iter().any(|line| line.starts_with(table))));
+        seen.extend(straight.iter().filter_map(|line| Some(line.split_once(' ')?.0.to_owned())));
         let mut chance = Chance::new(seed + 1000);
         for chunk in [1, 7, 50] {
             let (rows, end) = run(worker(&plan), &recording, chunk, Some(&mut chance));
@@ -21,11 +24,14 @@ fn a_restored_worker_goes_on_to_the_same_rows_watermarks_and_counts() {
             assert_eq!((end.watermarks, end.session, end.position), (whole.watermarks.clone(), None, whole.position), "seed {seed}");
         }
     }
+    let tables: BTreeSet<_> = seen.iter().filter_map(|stream| stream.split('/').next()).collect();
+    let due = ["all", "both", "clocks", "events", "imu", "last", "late", "losses", "mapped", "of_a", "rejected", "sessions"];
+    assert_eq!(tables, BTreeSet::from(due), "the scenarios have something of everything");
 }
 
 #[test]
 fn a_snapshot_of_a_snapshot_is_the_same_bytes() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
     let recording = scenario(&plan, 3);
     let mut live = worker(&plan);
     for message in &recording {
@@ -37,7 +43,7 @@ fn a_snapshot_of_a_snapshot_is_the_same_bytes() {
 
 #[test]
 fn a_damaged_snapshot_is_an_error() {
-    let plan = plan(rig(), &STEPS);
+    let plan = full_plan();
     let mut live = worker(&plan);
     live.advance(&scenario(&plan, 5)[..100]);
     let bytes = live.snapshot();
@@ -58,7 +64,7 @@ fn a_damaged_snapshot_is_an_error() {
 fn a_snapshot_of_another_plan_is_refused() {
     let bytes = worker(&plan(rig(), &STEPS)).snapshot();
     let mut other_rig = rig();
-    other_rig["sensors"]["b"]["out_of_order"] = "6 ms".into();
+    other_rig["sensors"]["b"]["out_of_order"] = "600 ms".into();
     let mut other_scale = STEPS;
     other_scale[1].1 = 0.25;
     let mut other_input = STEPS;

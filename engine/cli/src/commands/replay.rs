@@ -1,0 +1,202 @@
+//! `proprio replay`: a recorded session through its own pipeline once more, and whether that gives what the tables hold.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail};
+use proprio_core::TableChunk;
+use proprio_recording::{Disk, Folder, Reader, SessionEntry};
+use serde::Serialize;
+
+use super::publishing::bar;
+use super::test::ANSWERS_OFF;
+use crate::engine::fold::Fold;
+use crate::engine::recovery::{bases, plan_of};
+use crate::engine::replay::Replay;
+use crate::lineage::Origin;
+use crate::verify::{Difference, Verify};
+
+/// Runs a recorded session through the pipeline that it was recorded under, as fast as it goes.
+///
+/// `--verify` compares every row, bit by bit, with what the tables hold, and exits with 3 at a difference.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Session to replay, or `last`, or `all`.
+    #[arg(value_name = "SESSION")]
+    session: String,
+    /// Compare with the tables, and print the first difference.
+    #[arg(long)]
+    verify: bool,
+    /// Data directory.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    data: PathBuf,
+    /// Rig, where the data directory holds several.
+    #[arg(long, value_name = "NAME")]
+    rig: Option<String>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// What a replay came to.
+#[derive(Debug, Serialize)]
+pub struct Replayed {
+    session: String,
+    messages: u64,
+    /// Seconds between the first and the last arrival.
+    recorded_s: f64,
+    took_s: f64,
+    /// Shares of the time: reading the recording, running the plan, comparing.
+    reading_s: f64,
+    running_s: f64,
+    comparing_s: f64,
+    /// Rows by table.
+    rows: BTreeMap<String, u64>,
+    /// Whether another build made the tables' rows, so that run ids and alert ids are left out of the comparison.
+    other_build: bool,
+    /// Whether the tables hold the same; absent without `--verify`.
+    identical: Option<bool>,
+    difference: Option<Difference>,
+}
+
+/// Replays.
+///
+/// # Errors
+/// When there is no such session, or it can't be read.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let disk: Arc<dyn Disk> = Arc::new(Folder::new(&args.data));
+    let rig = rig(&args.data, args.rig.as_deref())?;
+    let sessions = chosen(&disk, &rig, &args.session)?;
+    let mut all_identical = true;
+    let mut outcomes = Vec::new();
+    for session in &sessions {
+        let outcome = replay(&args, &disk, &rig, session).await?;
+        all_identical &= outcome.identical != Some(false);
+        if !args.json {
+            outcome.print();
+        }
+        outcomes.push(outcome);
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+    }
+    Ok(if all_identical { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS_OFF) })
+}
+
+/// The rig whose recording is meant.
+///
+/// # Errors
+/// When there is none, or it is not plain which.
+pub fn rig(data: &std::path::Path, named: Option<&str>) -> anyhow::Result<String> {
+    if let Some(named) = named {
+        return Ok(named.to_owned());
+    }
+    let folder = data.join("recording");
+    let entries = std::fs::read_dir(&folder).with_context(|| format!("{} holds no recording", data.display()))?;
+    let mut rigs: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
+    rigs.sort();
+    match rigs.as_slice() {
+        [rig] => Ok(rig.clone()),
+        [] => bail!("{} holds no recording", folder.display()),
+        several => bail!("{} holds several rigs: say --rig with one of {}", folder.display(), several.join(", ")),
+    }
+}
+
+fn chosen(disk: &Arc<dyn Disk>, rig: &str, wanted: &str) -> anyhow::Result<Vec<SessionEntry>> {
+    let mut sessions = proprio_recording::sessions(&**disk, rig)?;
+    sessions.retain(|session| session.gone.is_none());
+    match wanted {
+        "all" => {}
+        "last" => drop(sessions.drain(..sessions.len().saturating_sub(1))),
+        id => sessions.retain(|session| session.id == id),
+    }
+    if sessions.is_empty() {
+        let known = proprio_recording::sessions(&**disk, rig)?;
+        let newest: Vec<&str> = known.iter().rev().take(5).map(|session| session.id.as_str()).collect();
+        bail!("rig {rig} has no recorded session `{wanted}`; its newest are {}", newest.join(", "));
+    }
+    Ok(sessions)
+}
+
+async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Replayed> {
+    let bases = bases(disk, rig, session)?;
+    let mut fold = Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since);
+    let other_build = bases.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
+    let mut runs = BTreeSet::from([fold.run_id().to_owned()]);
+    let mut verify = args.verify.then(|| Verify::new(&session.id, other_build));
+    let begun = Instant::now();
+    let mut outcome = Replayed::new(&session.id, other_build);
+    let length_ns = session.last.map_or(0, |last| last.log_time_ns - session.first_log_time_ns);
+    let progress = bar(length_ns.max(1), "replaying");
+    let reader = Reader::open(disk, rig, session.first_position)?;
+    let mut replay = Replay::new(reader, &mut fold, &bases.known, session.last.map(|last| last.position));
+    while let Some(step) = replay.step()? {
+        let rows: Vec<&TableChunk> =
+            step.chunks.iter().filter(|chunk| bases.known.get(&chunk.table).is_none_or(|known| chunk.position > *known)).collect();
+        for chunk in &rows {
+            *outcome.rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
+        }
+        if let Some(verify) = &mut verify {
+            let comparing = Instant::now();
+            verify.replayed(&rows, replay.fold.plan())?;
+            outcome.comparing_s += comparing.elapsed().as_secs_f64();
+        }
+        outcome.messages += step.messages as u64;
+        outcome.recorded_s = (step.log_time_ns - session.first_log_time_ns) as f64 / 1e9;
+        runs.insert(replay.fold.run_id().to_owned());
+        progress.set_position((step.log_time_ns - session.first_log_time_ns).max(0) as u64);
+    }
+    (outcome.reading_s, outcome.running_s) = (replay.reading_s, replay.running_s);
+    progress.finish_and_clear();
+    if let Some(verify) = verify {
+        let comparing = Instant::now();
+        outcome.difference = verify.compare(&args.data, &runs).await?;
+        outcome.identical = Some(outcome.difference.is_none());
+        outcome.comparing_s += comparing.elapsed().as_secs_f64();
+    }
+    outcome.took_s = begun.elapsed().as_secs_f64();
+    Ok(outcome)
+}
+
+impl Replayed {
+    fn new(session: &str, other_build: bool) -> Self {
+        Self {
+            session: session.to_owned(),
+            messages: 0,
+            recorded_s: 0.0,
+            took_s: 0.0,
+            reading_s: 0.0,
+            running_s: 0.0,
+            comparing_s: 0.0,
+            rows: BTreeMap::new(),
+            other_build,
+            identical: None,
+            difference: None,
+        }
+    }
+
+    fn print(&self) {
+        let Self { session, messages, recorded_s, took_s, .. } = self;
+        let rows: u64 = self.rows.values().sum();
+        println!("session {session}: {messages} messages, {recorded_s:.1} s of recording, {rows} rows in {} tables", self.rows.len());
+        let replaying_s = (self.reading_s + self.running_s).max(1e-9);
+        println!(
+            "  {took_s:.1} s: reading {:.1} s, running {:.1} s, comparing {:.1} s; {:.0} × recorded time without the comparison",
+            self.reading_s,
+            self.running_s,
+            self.comparing_s,
+            recorded_s / replaying_s
+        );
+        if self.other_build {
+            println!("  another build made the tables' rows: run ids and alert ids are not compared");
+        }
+        match (&self.identical, &self.difference) {
+            (Some(true), _) => println!("  identical: every row of every table, bit for bit"),
+            (_, Some(difference)) => println!("  DIFFERENT: {difference}"),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,72 @@
+//! The fault bench: whatever the network, the devices, the disk and the power do, are live, replay and recovery the same, and
+//! is every sample accounted for?
+
+mod chance;
+mod check;
+mod disk;
+mod rig;
+mod script;
+mod tables;
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use proprio_runtime::Plan;
+
+use crate::engine::recovery::plan_of;
+
+/// What a seed went through.
+#[derive(Clone, Copy, Debug, Default, serde::Serialize)]
+pub struct Tally {
+    /// Scripts run: two a seed.
+    pub scripts: u64,
+    /// How often the power went.
+    pub power_cuts: u64,
+    /// Recoveries that began from a snapshot.
+    pub from_snapshot: u64,
+    /// Messages run again in recoveries.
+    pub recovered_messages: u64,
+    /// Sensors' starts whose acknowledgements were checked.
+    pub acknowledged: u64,
+}
+
+impl std::ops::AddAssign for Tally {
+    fn add_assign(&mut self, other: Self) {
+        self.scripts += other.scripts;
+        self.power_cuts += other.power_cuts;
+        self.from_snapshot += other.from_snapshot;
+        self.recovered_messages += other.recovered_messages;
+        self.acknowledged += other.acknowledged;
+    }
+}
+
+/// The plans that scripts reload between.
+///
+/// # Errors
+/// When a file of the bench is wrong.
+pub fn plans() -> anyhow::Result<Vec<Arc<Plan>>> {
+    script::PIPELINES.iter().map(|pipeline| plan_of(&rig::files(pipeline, script::RIG))).collect()
+}
+
+/// Runs the scripts of a seed: once with the power on, and once with power cuts.
+///
+/// # Errors
+/// The first promise that was broken.
+pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
+    let rig = &plans[0].rig;
+    let mut tally = Tally::default();
+    for kills in [false, true] {
+        let script = script::Script::new(seed, rig, kills);
+        let told = || format!("seed {seed} {} power cuts", if kills { "with" } else { "without" });
+        let outcome = rig::run(seed, &script, plans).with_context(told)?;
+        check::check(&outcome, rig).with_context(told)?;
+        tally += Tally {
+            scripts: 1,
+            power_cuts: outcome.power_cuts,
+            from_snapshot: outcome.from_snapshot,
+            recovered_messages: outcome.recovered,
+            acknowledged: outcome.acked.len() as u64,
+        };
+    }
+    Ok(tally)
+}

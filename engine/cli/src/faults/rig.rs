@@ -1,0 +1,293 @@
+//! A rig under a script: the real recorder, worker and engine over a simulated disk and simulated tables, by a scripted clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, ensure};
+use proprio_core::control::Ack;
+use proprio_core::{Decision, Event, TimeNs};
+use proprio_recording::{Disk, Lane, Recorder, Snapshots, Texts};
+use proprio_runtime::Plan;
+use proprio_zenoh::{Arrival, Incoming};
+
+use super::chance::Chance;
+use super::disk::SimDisk;
+use super::script::{BEGIN_NS, Happening, Script};
+use super::tables::{MemoryTables, RoundFate};
+use crate::engine::live::{Live, Parts, texts};
+
+const MS: i64 = 1_000_000;
+/// What was recorded goes to the disk this often.
+const SEAL_NS: i64 = 20 * MS;
+/// Bytes that may wait on the disk, so that a full one is felt within a script.
+const TAIL_BYTES: usize = 48 << 10;
+/// Bytes that may wait before they are recorded.
+const QUEUE_BYTES: usize = 32 << 10;
+/// How long a power cut lasts.
+const DARK_MS: (i64, i64) = (0, 600);
+
+/// What a script came to.
+pub struct Outcome {
+    /// The disk, with the recording on it.
+    pub disk: SimDisk,
+    /// The tables, every row committed.
+    pub tables: Arc<MemoryTables>,
+    /// Highest sequence acknowledged, by sensor and boot.
+    pub acked: BTreeMap<(usize, i64), i64>,
+    /// How often the power went.
+    pub power_cuts: u64,
+    /// Messages run again in recoveries.
+    pub recovered: u64,
+    /// Recoveries that began from a snapshot.
+    pub from_snapshot: u64,
+}
+
+/// A script at work.
+struct Rig<'a> {
+    plans: &'a [Arc<Plan>],
+    /// Which plan's files stand on the disk now.
+    plan: usize,
+    disk: SimDisk,
+    tables: Arc<MemoryTables>,
+    live: Option<Live>,
+    now_ns: TimeNs,
+    sealed_ns: TimeNs,
+    /// Until when the power is away.
+    dark_until_ns: TimeNs,
+    queue: Vec<Arrival>,
+    queue_bytes: usize,
+    /// By sensor: messages and bytes dropped and not told of.
+    dropped: HashMap<usize, (u64, u64)>,
+    dying: bool,
+    chance: Chance,
+    outcome: Outcome,
+}
+
+/// Runs a script to its end.
+///
+/// # Errors
+/// When the engine fails, which no script may make it do.
+pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Outcome> {
+    let (disk, tables) = (SimDisk::default(), Arc::new(MemoryTables::default()));
+    let outcome = Outcome {
+        disk: disk.clone(),
+        tables: tables.clone(),
+        acked: BTreeMap::new(),
+        power_cuts: 0,
+        recovered: 0,
+        from_snapshot: 0,
+    };
+    let mut rig = Rig {
+        plans,
+        plan: 0,
+        disk,
+        tables,
+        live: None,
+        now_ns: BEGIN_NS,
+        sealed_ns: BEGIN_NS,
+        dark_until_ns: BEGIN_NS,
+        queue: Vec::new(),
+        queue_bytes: 0,
+        dropped: HashMap::new(),
+        dying: false,
+        chance: Chance::new(seed, "engine"),
+        outcome,
+    };
+    rig.come_up()?;
+    let mut due = script.happenings.iter().peekable();
+    while rig.now_ns < script.end_ns {
+        rig.now_ns += rig.chance.between(1, 12) * MS;
+        while let Some((at_ns, happening)) = due.next_if(|(at_ns, _)| *at_ns <= rig.now_ns) {
+            rig.meet(*at_ns, happening)?;
+        }
+        rig.turn()?;
+    }
+    rig.finish()
+}
+
+impl Rig<'_> {
+    fn come_up(&mut self) -> anyhow::Result<()> {
+        let plan = &self.plans[self.plan];
+        let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
+        let mut recorder = Recorder::open(disk.clone(), &plan.rig, &texts(plan), Lane::Inline).context("the recording does not open")?;
+        recorder.limit(TAIL_BYTES, 64 << 10);
+        let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
+        let parts = Parts { recorder, sink: self.tables.clone(), snapshots, disk };
+        let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
+        self.outcome.recovered += recovered.messages;
+        self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
+        self.live = Some(live);
+        Ok(())
+    }
+
+    fn meet(&mut self, at_ns: TimeNs, happening: &Happening) -> anyhow::Result<()> {
+        match happening {
+            Happening::Payload { sensor, encoding, payload } => {
+                let event = Event::Payload { sensor: *sensor, encoding: (*encoding).to_owned(), payload: payload.clone() };
+                self.arrive(at_ns, *sensor, payload.len(), event);
+            }
+            Happening::Presence { sensor, present } if self.live.is_some() => {
+                self.queue.push(Arrival { arrival_ns: at_ns, incoming: Incoming::Presence { sensor: *sensor, present: *present } });
+            }
+            Happening::Presence { .. } => {}
+            Happening::Session => self.ask(|live, now_ns| {
+                let start = live.session_start(Some("subject".to_owned()), None, None, now_ns);
+                vec![Decision::SessionStop, start]
+            })?,
+            Happening::Mark => self.ask(|_, now_ns| vec![Decision::Mark { time_ns: now_ns, label: "here".to_owned() }])?,
+            Happening::Reload => self.reload()?,
+            Happening::Commit => self.tables.make_due(),
+            Happening::DiskFull(full) => self.disk.set_full(*full),
+            Happening::SyncFails(fails) => self.disk.set_sync_fails(*fails),
+            Happening::PowerCut => self.lose_power(),
+            Happening::DiskDies(operations) => {
+                self.disk.dies_after(*operations);
+                self.dying = true;
+            }
+        }
+        Ok(())
+    }
+
+    /// A payload reaches the ingress: it waits its turn, or is dropped and counted where too much waits; in the dark it is lost.
+    fn arrive(&mut self, arrival_ns: TimeNs, sensor: usize, bytes: usize, event: Event) {
+        if self.live.is_none() {
+            return;
+        }
+        if self.queue_bytes + bytes > QUEUE_BYTES {
+            let dropped = self.dropped.entry(sensor).or_default();
+            *dropped = (dropped.0 + 1, dropped.1 + bytes as u64);
+            return;
+        }
+        self.tell_dropped(arrival_ns);
+        self.queue_bytes += bytes;
+        self.queue.push(Arrival { arrival_ns, incoming: Incoming::Event(event) });
+    }
+
+    fn tell_dropped(&mut self, arrival_ns: TimeNs) {
+        let mut dropped: Vec<_> = self.dropped.drain().collect();
+        dropped.sort_unstable();
+        for (sensor, (messages, bytes)) in dropped {
+            let overflow = Event::Decision(Decision::Overflow { sensor, messages, bytes });
+            self.queue.push(Arrival { arrival_ns, incoming: Incoming::Event(overflow) });
+        }
+    }
+
+    fn ask(&mut self, decisions: impl Fn(&Live, TimeNs) -> Vec<Decision>) -> anyhow::Result<()> {
+        let now_ns = self.now_ns;
+        let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
+        let decisions = decisions(live, now_ns);
+        live.decide(decisions, now_ns).map(drop)
+    }
+
+    fn reload(&mut self) -> anyhow::Result<()> {
+        let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
+        self.plan = (self.plan + 1) % self.plans.len();
+        live.reload(&self.plans[self.plan], self.now_ns).map(drop)
+    }
+
+    /// One turn of the engine, or of waiting for the power.
+    fn turn(&mut self) -> anyhow::Result<()> {
+        if self.live.is_none() {
+            if self.now_ns < self.dark_until_ns {
+                return Ok(());
+            }
+            self.come_up()?;
+        }
+        let now_ns = self.now_ns;
+        let live = self.live.as_mut().expect("the power is there");
+        if !live.stands_still() {
+            if self.queue.is_empty() && self.dropped.is_empty() {
+                live.pass_time(now_ns)?;
+            } else {
+                self.tell_dropped(now_ns);
+                self.queue_bytes = 0;
+                let arrivals = std::mem::take(&mut self.queue);
+                self.live.as_mut().expect("it is there").take(arrivals)?;
+            }
+        }
+        if now_ns - self.sealed_ns >= SEAL_NS {
+            self.settle();
+        }
+        self.commit();
+        if self.dying && self.live.as_ref().is_some_and(|live| live.recorder().trouble().is_some()) {
+            self.lose_power();
+        }
+        Ok(())
+    }
+
+    fn settle(&mut self) {
+        self.sealed_ns = self.now_ns;
+        let acks = self.live.as_mut().map(Live::settle).unwrap_or_default();
+        for (sensor, ack) in acks.into_iter().enumerate() {
+            if let Some(Ack { boot, sequence }) = ack {
+                let highest = self.outcome.acked.entry((sensor, boot)).or_insert(-1);
+                *highest = (*highest).max(sequence);
+            }
+        }
+    }
+
+    fn commit(&mut self) {
+        let Some(round) = self.live.as_mut().and_then(|live| live.round(self.now_ns)) else { return };
+        let fate = match self.chance.share() {
+            share if share < 0.1 => RoundFate::OneFails,
+            share if share < 0.2 && self.dying => RoundFate::PowerCut,
+            _ => RoundFate::Whole,
+        };
+        let whole = self.tables.commit(round.position, fate, &mut self.chance);
+        if fate == RoundFate::PowerCut {
+            return self.lose_power();
+        }
+        let written = whole && Snapshots::new(Arc::new(self.disk.clone()), "bench").write(&round).is_ok();
+        let live = self.live.as_mut().expect("the round was its");
+        live.round_ended(written.then_some(round.position), self.now_ns);
+    }
+
+    fn lose_power(&mut self) {
+        // A process that is gone writes nothing more, whatever its recorder would do when it is dropped.
+        self.disk.dies_after(0);
+        if self.live.take().is_none() {
+            return;
+        }
+        self.disk.lose_power(&mut self.chance);
+        self.tables.lose_power();
+        if self.chance.happens(0.2) {
+            self.disk.damage_newest("snapshots/bench".as_ref(), &mut self.chance);
+        }
+        // Sometimes it comes back with other files.
+        if self.chance.happens(0.15) {
+            self.plan = (self.plan + 1) % self.plans.len();
+        }
+        self.queue.clear();
+        self.dropped.clear();
+        (self.queue_bytes, self.dying) = (0, false);
+        self.dark_until_ns = self.now_ns + self.chance.between(DARK_MS.0, DARK_MS.1) * MS;
+        self.outcome.power_cuts += 1;
+    }
+
+    /// Heals the disk, takes what waits, ends the session and commits every row.
+    fn finish(mut self) -> anyhow::Result<Outcome> {
+        if self.dying {
+            self.lose_power();
+        }
+        (self.now_ns, self.sealed_ns) = (self.now_ns.max(self.dark_until_ns), 0);
+        self.disk.set_full(false);
+        self.disk.set_sync_fails(false);
+        self.turn()?;
+        self.now_ns += 2_000 * MS;
+        self.settle();
+        self.turn()?;
+        let live = self.live.as_mut().expect("the power is there");
+        let (last, _) = live.decide(vec![Decision::SessionStop], self.now_ns)?;
+        self.settle();
+        let live = self.live.take().expect("the power is there");
+        ensure!(live.recorder().durable_position() == last, "the recording's end did not become durable on a sound disk");
+        live.into_recorder().close().context("the recording does not end")?;
+        self.tables.commit(last, RoundFate::Whole, &mut self.chance);
+        Ok(self.outcome)
+    }
+}
+
+/// The texts of a script's files.
+pub fn files(pipeline: &str, rig: &str) -> Texts {
+    [("pipeline.yaml", pipeline), ("rig.yaml", rig)].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+}
