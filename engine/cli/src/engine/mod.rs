@@ -19,6 +19,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
@@ -45,6 +46,8 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// Bound of the ingress queue, in bytes.
     pub queue_bytes: usize,
+    /// How long rows wait for a commit round.
+    pub commit_every: Duration,
 }
 
 /// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
@@ -70,6 +73,7 @@ impl Engine {
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
+        store.commit_every(options.commit_every);
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
         let (held, next) = (store.tables_position(), recorder.next_position());
