@@ -62,10 +62,10 @@ impl Verify {
     ///
     /// # Errors
     /// When a column can't be compared.
-    pub fn replayed(&mut self, chunks: &[&TableChunk], plan: &Plan) -> anyhow::Result<()> {
+    pub fn replayed(&mut self, chunks: &[TableChunk], plan: &Plan) -> anyhow::Result<()> {
         for chunk in chunks.iter().filter(|chunk| chunk.session == self.session) {
             let key = plan.tables.iter().find(|table| table.name == chunk.table).and_then(|table| table.key.as_deref());
-            let key = key.or_else(|| system_key(&chunk.table)).zip(chunk.key.as_deref());
+            let key = key.zip(chunk.key.as_deref());
             let of_build = (!self.without.contains(&"run_id")).then_some(("run_id", chunk.run_id.as_str()));
             let constants: Vec<(&str, &str)> = [Some(("session", self.session.as_str())), of_build, key].into_iter().flatten().collect();
             self.by_table.entry(chunk.table.clone()).or_default().add(&chunk.rows, &constants, &self.without)?;
@@ -112,8 +112,4 @@ impl Verify {
 fn tables(reader: &Reader) -> BTreeSet<String> {
     let names: BTreeSet<&str> = reader.catalog().names().collect();
     names.iter().filter(|name| !["_latest", "_all"].iter().any(|suffix| name.ends_with(suffix))).map(|name| (*name).to_owned()).collect()
-}
-
-fn system_key(table: &str) -> Option<&'static str> {
-    system::tables().into_iter().find(|spec| spec.name == table)?.key.map(|key| if key == "step" { "step" } else { "sensor" })
 }

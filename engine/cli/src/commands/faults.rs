@@ -70,6 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
+                // What a script makes the engine say, thousands of times, is no news.
+                let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end || failures.lock().unwrap_or_else(PoisonError::into_inner).len() >= FAILURES_SHOWN {

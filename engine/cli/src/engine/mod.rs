@@ -9,6 +9,7 @@ pub mod live;
 mod liveness;
 mod metrics;
 pub mod recovery;
+pub mod reigns;
 pub mod replay;
 mod requests;
 mod room;
@@ -97,7 +98,7 @@ impl Engine {
         let now_ns = clock.now_ns();
         let opened = tokio::task::spawn_blocking(move || Live::open(plan, parts, now_ns)).await?;
         let (live, recovered) = opened.context("the rig can't be brought up")?;
-        if recovered.session.is_some() {
+        if recovered.session.is_some() || recovered.ended > 0 {
             tracing::info!("recovered: {recovered}");
         }
         let acks = AckPublisher::open(&session, &rig).await?;

@@ -211,7 +211,9 @@ impl Turn {
         }
         progress.reported = Instant::now() - REPORT_EVERY;
         self.report(progress);
-        self.runtime.block_on(self.store.commit(last)).context("the last commit round failed")
+        let round = self.live.capture();
+        self.runtime.block_on(commit(round, self.store.clone(), self.snapshots.clone())).context("the last commit round failed")?;
+        Ok(())
     }
 }
 

@@ -191,7 +191,13 @@ impl Rig<'_> {
             if self.now_ns < self.dark_until_ns {
                 return Ok(());
             }
-            self.come_up()?;
+            if let Err(error) = self.come_up() {
+                if !self.dying {
+                    return Err(error);
+                }
+                // The disk died while the engine came up.
+                return Ok(self.lose_power());
+            }
         }
         let now_ns = self.now_ns;
         let live = self.live.as_mut().expect("the power is there");
@@ -243,11 +249,7 @@ impl Rig<'_> {
     }
 
     fn lose_power(&mut self) {
-        // A process that is gone writes nothing more, whatever its recorder would do when it is dropped.
-        self.disk.dies_after(0);
-        if self.live.take().is_none() {
-            return;
-        }
+        self.live = None;
         self.disk.lose_power(&mut self.chance);
         self.tables.lose_power();
         if self.chance.happens(0.2) {
