@@ -24,6 +24,8 @@ use crate::{WireError, wire};
 
 /// One sensor's way out.
 pub(crate) struct Outlet {
+    /// Before its publisher, which takes it along when it is dropped.
+    _matching: MatchingListener<()>,
     key: String,
     index: usize,
     publisher: AdvancedPublisher<'static>,
@@ -36,7 +38,6 @@ pub(crate) struct Outlet {
     /// sent again.
     announces: Mutex<bool>,
     _token: LivelinessToken,
-    _matching: MatchingListener<()>,
 }
 
 /// Whether an engine listens, as zenoh tells.

@@ -8,4 +8,5 @@ mod bad_inputs;
 mod broad;
 mod gait_lab;
 mod harness;
+mod real_kills;
 mod sessions;

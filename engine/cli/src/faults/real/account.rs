@@ -1,5 +1,7 @@
 //! Where is every sample that was published? In its table, in `late`, in `rejected` or in `losses`: in one of them, once.
 
+use std::collections::BTreeMap;
+use std::ops::AddAssign;
 use std::path::Path;
 
 use anyhow::{Context as _, ensure};
@@ -23,16 +25,19 @@ pub struct Account {
     pub duplicates: i64,
 }
 
+/// By stream.
+pub type Accounts = BTreeMap<String, Account>;
+
 /// Looks for every sample that was published, all of which were acknowledged. Since every sensor keeps what is not
 /// acknowledged, none may be lost, whenever the engine was killed.
-pub async fn check(data: &Path, published: &Published) -> anyhow::Result<Account> {
+pub async fn check(data: &Path, published: &Published) -> anyhow::Result<Accounts> {
     let reader = Reader::open(data).await.context("the tables can't be read")?;
-    let mut total = Account::default();
+    let mut accounts = Accounts::new();
     for (stream, &count) in published {
         let account = check_sensor(&reader, stream, count).await.with_context(|| format!("sensor {stream}, {count} samples"))?;
-        total.add(account);
+        accounts.insert(stream.clone(), account);
     }
-    Ok(total)
+    Ok(accounts)
 }
 
 async fn check_sensor(reader: &Reader, stream: &str, published: i64) -> anyhow::Result<Account> {
@@ -59,14 +64,8 @@ async fn check_sensor(reader: &Reader, stream: &str, published: i64) -> anyhow::
     let odd: Vec<_> = found.iter().enumerate().filter(|(_, times)| **times != 1).take(5).collect();
     let lost = losses.iter().map(|(_, count)| count).sum();
     let total = |rows: &[(i64, i64)]| rows.len() as i64;
-    let account = Account {
-        published,
-        stored: total(&stored),
-        late: total(&late),
-        rejected: total(&rejected),
-        lost,
-        duplicates: total(&duplicates),
-    };
+    let account =
+        Account { published, stored: total(&stored), late: total(&late), rejected: total(&rejected), lost, duplicates: total(&duplicates) };
     ensure!(odd.is_empty(), "not every sample is in one place, once: (sequence, places) {odd:?} in {account:?}");
     ensure!(lost == 0, "samples that a sensor kept are lost: {:?} (sequence, count) in {account:?}", &losses[..losses.len().min(5)]);
     Ok(account)
@@ -89,9 +88,8 @@ async fn sequences(reader: &Reader, query: &str) -> anyhow::Result<Vec<(i64, i64
     Ok(rows)
 }
 
-impl Account {
-    /// Adds another sensor's or round's.
-    pub fn add(&mut self, other: Self) {
+impl AddAssign for Account {
+    fn add_assign(&mut self, other: Self) {
         self.published += other.published;
         self.stored += other.stored;
         self.late += other.late;

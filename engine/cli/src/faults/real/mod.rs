@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::chance::Chance;
 use crate::engine::fold::rendered;
-use account::Account;
+use account::{Account, Accounts};
 use lab::Lab;
 use process::Engine;
 
@@ -27,7 +27,7 @@ struct Outcome {
     kills: u64,
     /// Of those, before the engine was up.
     kills_while_starting: u64,
-    samples: Account,
+    samples: Accounts,
     took_s: f64,
     failures: Vec<Failure>,
 }
@@ -41,11 +41,11 @@ struct Failure {
 }
 
 /// What one round came to.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct Round {
     kills: u64,
     kills_while_starting: u64,
-    samples: Account,
+    samples: Accounts,
 }
 
 /// Runs so many rounds, one after the other, from `seed` on.
@@ -108,7 +108,8 @@ async fn round(seed: u64, folder: &Path) -> anyhow::Result<Round> {
     }
     engine.wait_until_up().await?;
     tokio::time::sleep(Duration::from_millis(chance.between(800, 1_500).cast_unsigned())).await;
-    let published = lab.finish().await.with_context(|| format!("the sensors don't come to an end; the engine says\n{}", engine.log_end()))?;
+    let published =
+        lab.finish().await.with_context(|| format!("the sensors don't come to an end; the engine says\n{}", engine.log_end()))?;
     engine.stop().await?;
 
     verify(&engine.data())?;
@@ -129,7 +130,9 @@ impl AddAssign for Round {
     fn add_assign(&mut self, other: Self) {
         self.kills += other.kills;
         self.kills_while_starting += other.kills_while_starting;
-        self.samples.add(other.samples);
+        for (stream, account) in other.samples {
+            *self.samples.entry(stream).or_default() += account;
+        }
     }
 }
 
@@ -139,9 +142,13 @@ impl Outcome {
         for Failure { seed, what, folder } in failures {
             println!("seed {seed}: {what}\n  in {}", folder.display());
         }
-        let Account { published, stored, late, rejected, lost, duplicates } = samples;
         println!("{rounds} rounds in {took_s:.1} s: {kills} kills, {kills_while_starting} of them while the engine came up");
-        println!("{published} samples published = {stored} stored + {late} late + {rejected} rejected + {lost} lost; {duplicates} came twice");
+        for (stream, account) in samples {
+            let Account { published, stored, late, rejected, lost, duplicates } = account;
+            println!(
+                "{stream}: {published} samples = {stored} stored + {late} late + {rejected} rejected + {lost} lost; {duplicates} came twice"
+            );
+        }
         println!("{}", if failures.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
     }
 }
