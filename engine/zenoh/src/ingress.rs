@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use proprio_core::recorded::Sequence;
+use proprio_core::recorded::{RoundTrip, Sequence};
+use proprio_core::rig::Clock;
 use proprio_core::time::TimeNs;
-use proprio_core::{Event, Rig, Sensor, SourceMessage};
+use proprio_core::{Decision, Event, Rig, Sensor, SourceMessage};
 use tokio::task::JoinHandle;
 use zenoh::Session;
 use zenoh::key_expr::KeyExpr;
@@ -15,6 +16,7 @@ use zenoh::pubsub::Subscriber;
 use zenoh::sample::{Sample, SampleKind};
 
 use crate::caches::{self, Caches, Sized64};
+use crate::clock_probe;
 use crate::queue::Queue;
 use crate::{ArrivalClock, WireError, wire};
 
@@ -70,11 +72,14 @@ pub struct Ingress {
     data: BTreeMap<String, Subscriber<()>>,
     _presence: Vec<Subscriber<()>>,
     fetching: JoinHandle<()>,
+    /// Asks the clocks of the sensors that have one.
+    asking: Option<JoinHandle<()>>,
 }
 
 impl Drop for Ingress {
     fn drop(&mut self) {
         self.fetching.abort();
+        self.asking.iter().for_each(JoinHandle::abort);
     }
 }
 
@@ -122,6 +127,9 @@ impl Ingress {
     /// `recorded` says by sensor how far it has been recorded: what was sent since then and is kept in its publisher's cache
     /// is fetched and comes first. Without it, whole caches come.
     ///
+    /// Sensors with a clock of their own are asked what it shows; the answers come as
+    /// [`Decision::RoundTrip`](proprio_core::Decision::RoundTrip).
+    ///
     /// To be called within a tokio runtime.
     ///
     /// # Errors
@@ -145,7 +153,7 @@ impl Ingress {
             move |sample| taking.take_fetched(sample),
             move |message| passing.pass(message),
         );
-        let mut ingress = Self { shared, data: BTreeMap::new(), _presence: Vec::new(), fetching: tokio::spawn(fetching) };
+        let mut ingress = Self { shared, data: BTreeMap::new(), _presence: Vec::new(), fetching: tokio::spawn(fetching), asking: None };
         ingress.subscribe(session, rig).await?;
         Ok(ingress)
     }
@@ -196,7 +204,18 @@ impl Ingress {
         }
         self.data.retain(|key, _| wanted.contains(key));
         self._presence = presence;
+        self.ask_clocks(session, rig);
         Ok(())
+    }
+
+    fn ask_clocks(&mut self, session: &Session, rig: &Rig) {
+        self.asking.take().iter().for_each(JoinHandle::abort);
+        let with_clock: Vec<usize> = (0..rig.sensors.len()).filter(|index| rig.sensors[*index].clock == Clock::Device).collect();
+        if !with_clock.is_empty() {
+            let shared = self.shared.clone();
+            let take = move |key: &str, round_trip: RoundTrip| shared.take_answer(key, round_trip);
+            self.asking = Some(tokio::spawn(clock_probe::ask(session.clone(), rig.clone(), with_clock, self.shared.clock, take)));
+        }
     }
 
     /// What has come, in order: waits up to `timeout` for the first, and takes up to about `max_bytes` (at least one).
@@ -260,6 +279,14 @@ impl Shared {
         let sensors = self.sensors.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = sensors.get(&message.key) {
             self.queue.push_payload(known.index, message.encoding, message.payload, message.arrival_ns);
+        }
+    }
+
+    /// In zenoh's callback.
+    fn take_answer(&self, key: &str, round_trip: RoundTrip) {
+        let sensors = self.sensors.read().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = sensors.get(key) {
+            self.queue.push_decision(Decision::RoundTrip { sensor: known.index, round_trip }, round_trip.received_ns);
         }
     }
 

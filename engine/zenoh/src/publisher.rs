@@ -17,6 +17,7 @@ use zenoh::Session;
 use zenoh::pubsub::Subscriber;
 
 use crate::clock::utc_now_ns;
+use crate::clock_probe::{Answers, DeviceClock};
 use crate::outlet::Outlet;
 use crate::window::{Message, Window, subscribe_acks};
 use crate::{WireError, wire};
@@ -49,12 +50,14 @@ pub struct PublisherOptions {
     /// How many of each sensor's messages a cache keeps (zenoh-ext), from which an engine fetches those it missed. Without
     /// one, what is unacknowledged goes out again by itself, up to `window_bytes`; a cache also serves other subscribers.
     pub cache: Option<usize>,
+    /// The clock that the samples are stamped by, where it is not the rig's: whoever asks is told what it shows.
+    pub clock: Option<DeviceClock>,
 }
 
 impl Default for PublisherOptions {
     fn default() -> Self {
         let patience = Duration::from_secs(60);
-        Self { paced: true, sensors: None, encoding: Encoding::Packed, window_bytes: 4 << 20, patience, cache: None }
+        Self { paced: true, sensors: None, encoding: Encoding::Packed, window_bytes: 4 << 20, patience, cache: None, clock: None }
     }
 }
 
@@ -83,6 +86,7 @@ pub struct Publisher {
     ways: Arc<Ways>,
     sent: [AtomicU64; 3],
     relinking: JoinHandle<()>,
+    _answers: Option<Answers>,
     _acks: Subscriber<()>,
     /// Publishers of a session don't keep it open.
     _session: Session,
@@ -117,9 +121,17 @@ impl Publisher {
         for outlet in outlets.iter().flatten() {
             outlet.announce().await?;
         }
+        let answers = match &options.clock {
+            Some(clock) => {
+                let mine = rig.sensors.iter().zip(&outlets).filter(|(_, outlet)| outlet.is_some());
+                Some(Answers::open(session, &rig.name, mine.map(|(sensor, _)| sensor.name.as_str()), clock.clone()).await?)
+            }
+            None => None,
+        };
         let ways = Arc::new(Ways { outlets, window });
         let relinking = tokio::spawn(relink(Arc::downgrade(&ways), relinked));
-        Ok(Self { rig: rig.clone(), boot, options, ways, sent: Default::default(), relinking, _acks: acks, _session: session.clone() })
+        let (rig, sent, session) = (rig.clone(), Default::default(), session.clone());
+        Ok(Self { rig, boot, options, ways, sent, relinking, _answers: answers, _acks: acks, _session: session })
     }
 
     /// Identifies this start in every message.

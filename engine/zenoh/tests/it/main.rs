@@ -1,5 +1,6 @@
 //! Whether samples get from a publisher into the recording and back as acknowledgements, over real zenoh on loopback.
 
+mod clocks;
 mod restarts;
 
 use std::collections::BTreeMap;
