@@ -19,6 +19,8 @@ const FAILURES_SHOWN: usize = 10;
 ///
 /// For each seed, live = replay = recovered, every sample is in a table, in `late`, in `rejected` or in `losses`, and nothing
 /// acknowledged is missing. Exits with 3 at a seed that fails, which is named and fails again with `--seed`.
+///
+/// With `--real N`, N rounds with the real engine instead, killed with `kill -9` while real sensors publish.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// How many seeds.
@@ -27,6 +29,9 @@ pub struct Args {
     /// The first seed.
     #[arg(long, default_value_t = 1, value_name = "SEED")]
     seed: u64,
+    /// Rounds with the real engine, of about 7 s each, instead of simulated seeds.
+    #[arg(long, value_name = "ROUNDS", conflicts_with = "seeds")]
+    real: Option<u64>,
     /// Answer in JSON.
     #[arg(long)]
     json: bool,
@@ -51,6 +56,10 @@ struct Failure {
 /// # Errors
 /// When the bench's own files are wrong.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    if let Some(rounds) = args.real {
+        let held = faults::real::run(rounds, args.seed, args.json)?;
+        return Ok(if held { ExitCode::SUCCESS } else { ExitCode::from(ANSWERS_OFF) });
+    }
     let begun = Instant::now();
     let plans = faults::plans()?;
     let bar = ProgressBar::new(args.seeds);

@@ -20,6 +20,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
@@ -46,6 +47,8 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// Bound of the ingress queue, in bytes.
     pub queue_bytes: usize,
+    /// How long rows wait for a commit round.
+    pub commit_every: Duration,
 }
 
 /// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
@@ -71,6 +74,7 @@ impl Engine {
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
+        store.commit_every(options.commit_every);
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
         let (held, next) = (store.tables_position(), recorder.next_position());
@@ -100,7 +104,7 @@ impl Engine {
         let acks = AckPublisher::open(&session, &rig).await?;
         let (control, calls) = ControlServer::open(&session, &rig.name).await?;
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
-        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes).await?;
+        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
         let running = Running::announce(&options.data, &rig.name, &endpoint)?;
 

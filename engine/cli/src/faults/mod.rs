@@ -4,6 +4,7 @@
 mod chance;
 mod check;
 mod disk;
+pub mod real;
 mod rig;
 mod script;
 mod tables;

@@ -8,5 +8,6 @@ mod bad_inputs;
 mod broad;
 mod gait_lab;
 mod harness;
+mod real_kills;
 mod reload;
 mod sessions;
