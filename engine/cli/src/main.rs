@@ -6,6 +6,7 @@ mod ask;
 mod commands;
 mod engine;
 mod faults;
+mod forget;
 mod lineage;
 mod rebuild;
 mod recorded;

@@ -1,12 +1,13 @@
 //! How does a recorded session become rows of another run, beside those that it has?
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proprio_core::table::system;
-use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
+use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs, rows};
 use proprio_recording::{Disk, Reader};
 use proprio_runtime::Plan;
 use proprio_tables::{COMMIT_BYTES, Store, TablesError};
@@ -69,13 +70,11 @@ impl Rebuild<'_> {
             return Ok(None);
         }
         let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
-        let mut rows = Rows { store: &store, runtime: self.runtime, sessions: Vec::new(), count: 0 };
-        let (mut newest_ns, mut told_ns) = (session.from_ns, session.first_log_time_ns);
+        let mut rows = Rows::new(self, &store);
+        let mut told_ns = session.first_log_time_ns;
         let mut replay = Replay::new(reader, &mut fold, Sink::transactions(&store).into_values().collect(), Some(last));
         while let Some(step) = replay.step()? {
             rows.take(step.chunks, step.position)?;
-            let watermarks = replay.fold.worker().source_statuses().map(|source| source.watermark_ns);
-            newest_ns = watermarks.filter(|watermark| *watermark < i64::MAX).fold(newest_ns, TimeNs::max);
             heard(step.log_time_ns - told_ns);
             told_ns = step.log_time_ns;
         }
@@ -87,7 +86,7 @@ impl Rebuild<'_> {
             let stop = Recorded { position: end, log_time_ns: over_ns, event: Event::Decision(Decision::SessionStop) };
             rows.take(fold.advance(&[stop])?, end)?;
         }
-        let count = rows.finish(end)?;
+        let (count, newest_ns) = rows.finish(end)?;
         let duration_ns = (newest_ns - session.from_ns).max(told_ns - session.first_log_time_ns);
         Ok(Some(Rebuilt { rows: count, undeclared, duration_s: duration_ns as f64 * 1e-9, took_s: begun.elapsed().as_secs_f64() }))
     }
@@ -100,11 +99,21 @@ struct Rows<'a> {
     /// Rows of `sessions`, held back to the end.
     sessions: Vec<TableChunk>,
     count: u64,
+    /// Tables whose rows come at a sensor's rate, and the newest of these.
+    high_rate: BTreeSet<&'a str>,
+    newest_ns: TimeNs,
 }
 
-impl Rows<'_> {
+impl<'a> Rows<'a> {
+    fn new(of: &Rebuild<'a>, store: &'a Store) -> Self {
+        let high_rate = of.plan.tables.iter().filter(|table| table.high_rate).map(|table| table.name.as_str()).collect();
+        Self { store, runtime: of.runtime, sessions: Vec::new(), count: 0, high_rate, newest_ns: of.session.from_ns }
+    }
+
     fn take(&mut self, mut chunks: Vec<TableChunk>, position: i64) -> anyhow::Result<()> {
         self.count += chunks.iter().map(|chunk| chunk.rows.num_rows() as u64).sum::<u64>();
+        let sampled = chunks.iter().filter(|chunk| self.high_rate.contains(chunk.table.as_str()));
+        self.newest_ns = sampled.filter_map(|chunk| rows::times(&chunk.rows).last().copied()).fold(self.newest_ns, TimeNs::max);
         self.sessions.extend(chunks.extract_if(.., |chunk| chunk.table == system::SESSIONS));
         if self.store.append(&chunks, position)? >= COMMIT_BYTES {
             self.commit(position)?;
@@ -112,11 +121,12 @@ impl Rows<'_> {
         Ok(())
     }
 
-    fn finish(self, position: i64) -> anyhow::Result<u64> {
+    /// Commits the last rows; returns how many there were, and the newest time of those at a rate.
+    fn finish(self, position: i64) -> anyhow::Result<(u64, TimeNs)> {
         self.commit(position)?;
         self.store.append(&self.sessions, position)?;
         self.commit(position)?;
-        Ok(self.count)
+        Ok((self.count, self.newest_ns))
     }
 
     fn commit(&self, position: i64) -> anyhow::Result<()> {

@@ -1,5 +1,7 @@
 //! The typed requests that change a running rig, over `<rig>/@control`, and their answers.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::rig::RigFile;
@@ -53,6 +55,14 @@ pub enum Request {
     /// Reads the files again that the engine was started with, and runs by them from here on. What did not change keeps
     /// its state; files with findings change nothing.
     Reload,
+    /// Removes every session of a person for good; refused while one of them is open.
+    Forget {
+        /// Pseudonym of the person.
+        subject: String,
+        /// Who decides so.
+        #[serde(default)]
+        who: Option<String>,
+    },
 }
 
 /// The answer to a [`Request`]. Tagged from outside, `{"done": …}`: serde can't read the channel numbers of a rig back from
@@ -82,11 +92,26 @@ pub enum Reply {
         /// Streams that began anew.
         fresh: Vec<String>,
     },
+    /// A person's sessions are gone.
+    Forgotten(Forgotten),
     /// It was not done.
     Refused {
         /// Why; for files that don't check, their findings as people read them.
         reason: String,
     },
+}
+
+/// What was removed of a person.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forgotten {
+    /// Ids of the sessions.
+    pub sessions: Vec<String>,
+    /// Segments of the recordings.
+    pub segments: u64,
+    /// Bytes of these segments.
+    pub bytes: u64,
+    /// Rows, by table; a table that lost none is absent.
+    pub rows: BTreeMap<String, u64>,
 }
 
 /// How a rig is.
@@ -102,6 +127,12 @@ pub struct Status {
     pub durable_position: i64,
     /// Newest position that the tables hold in full, hot rows included.
     pub tables_position: i64,
+    /// Now, on the rig's clock.
+    pub now_ns: TimeNs,
+    /// Bytes taken in that are not on disk yet.
+    pub tail_bytes: u64,
+    /// Why the disk takes nothing, while it doesn't.
+    pub trouble: Option<String>,
     /// Sensors.
     pub sensors: Vec<SensorStatus>,
     /// Steps, in the order in which they run.
@@ -131,6 +162,8 @@ pub struct SensorStatus {
     pub idle: bool,
     /// Fit of its own clock, where it has one.
     pub clock: Option<ClockStatus>,
+    /// Samples a second as declared; none for kinds without a rate.
+    pub declared_rate_hz: Option<f64>,
     /// Samples a second as last measured over 10 s of event time; none before that, and for kinds without a rate.
     pub rate_hz: Option<f64>,
 }

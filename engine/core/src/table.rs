@@ -219,6 +219,8 @@ pub mod system {
         pub const REQUEST: &str = "request";
         /// Sessions were removed.
         pub const FORGET: &str = "forget";
+        /// What was older than is kept was removed.
+        pub const RETAIN: &str = "retain";
         /// A session's shown runs were replaced.
         pub const ADOPT: &str = "adopt";
         /// The pipeline was replaced while running.

@@ -21,6 +21,9 @@ pub struct PipelineFile {
     /// What is kept of each table: a retention such as `90 d`, or `false` to leave the table out.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tables: BTreeMap<String, Keep>,
+    /// What is kept of the recording, all of it unless this says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<RecordingFile>,
     /// What the pipeline must give; `proprio test` runs these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tests: Vec<TestFile>,
@@ -59,6 +62,15 @@ pub enum Keep {
     Out,
     /// Rows younger than this.
     For(Duration),
+}
+
+/// What is kept of the recording.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordingFile {
+    /// For how long, such as `90 d`. Older sessions are still listed, but no longer replayed or rebuilt; their rows stay as
+    /// `tables` says. The open session stays whole.
+    pub keep: Duration,
 }
 
 /// One test of a pipeline: a recording or a simulation, and what it must give.

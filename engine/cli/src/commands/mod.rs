@@ -1,9 +1,11 @@
 //! The commands, one file each, and what they share.
 
+mod adopt;
 mod check;
 mod connect;
 mod demo;
 mod faults;
+mod forget;
 mod graph;
 mod operators;
 mod play;
@@ -17,6 +19,7 @@ mod session;
 mod simulate;
 mod sql;
 mod test;
+mod top;
 
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -57,8 +60,11 @@ enum Command {
     Simulate(simulate::Args),
     Sql(sql::Args),
     Session(session::Args),
+    Top(top::Args),
     Reload(reload::Args),
     Rebuild(rebuild::Args),
+    Adopt(adopt::Args),
+    Forget(forget::Args),
     Faults(faults::Args),
     Check(check::Args),
     Test(test::Args),
@@ -81,8 +87,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),
         Command::Rebuild(args) => rebuild::run(args),
+        Command::Adopt(args) => in_runtime(adopt::run(args)),
+        Command::Forget(args) => in_runtime(forget::run(args)),
         Command::Faults(args) => faults::run(&args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),

@@ -98,13 +98,16 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             print_status(&status);
             Ok(ExitCode::SUCCESS)
         }
-        Reply::Rig(_) | Reply::Reloaded { .. } => bail!("the rig answered something else than asked"),
+        Reply::Rig(_) | Reply::Reloaded { .. } | Reply::Forgotten(_) => bail!("the rig answered something else than asked"),
     }
 }
 
 fn print_status(status: &Status) {
     println!("rig {}, session {}", status.rig, status.session);
     println!("position {}, durable {}, in the tables {}", status.position, status.durable_position, status.tables_position);
+    if let Some(trouble) = &status.trouble {
+        println!("trouble: {trouble}");
+    }
     println!("{:<16} {:<6} {:>12} {:>8} {:>8} {:>8} {:>10}", "sensor", "there", "rows", "lost", "late", "rejected", "duplicates");
     for sensor in &status.sensors {
         let there = if sensor.present { "yes" } else { "no" };

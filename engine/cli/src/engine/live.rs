@@ -160,6 +160,11 @@ impl Live {
         Some(round)
     }
 
+    /// Whether a round has been captured or is under way.
+    pub fn has_round(&self) -> bool {
+        self.rounds.captured.is_some() || self.rounds.under_way
+    }
+
     /// The state as it is now, for a round.
     pub fn capture(&self) -> Snapshot {
         Snapshot {

@@ -2,7 +2,7 @@
 
 mod acks;
 mod alerts;
-mod audit;
+pub mod audit;
 mod bursts;
 pub mod fold;
 pub mod live;
@@ -15,6 +15,7 @@ mod requests;
 mod room;
 pub mod sink;
 mod turn;
+mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -33,6 +34,7 @@ use crate::running::Running;
 use live::{Live, Parts, texts};
 use metrics::Metrics;
 use turn::Turn;
+use upkeep::{Kept, Upkeep};
 
 /// What a running engine is started with.
 #[derive(Debug)]
@@ -68,6 +70,7 @@ impl Engine {
     /// # Errors
     /// When the data directory is in use or can't be written, or an endpoint is taken.
     pub async fn start(loaded: Loaded, options: Options) -> anyhow::Result<Self> {
+        let kept = Kept { tables: loaded.retention, recording: loaded.recording_kept };
         let plan = Arc::new(loaded.plan);
         let rig = plan.rig.clone();
         let clock = ArrivalClock::start();
@@ -94,6 +97,7 @@ impl Engine {
         }
         let alert_steps = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.as_str());
         let egress = Egress::open(&session, &rig.name, alert_steps).await?;
+        let upkeep = Upkeep::new(kept, disk.clone(), store.clone());
         let parts = Parts { recorder, sink: store.clone(), snapshots: snapshots.clone(), disk };
         let now_ns = clock.now_ns();
         let opened = tokio::task::spawn_blocking(move || Live::open(plan, parts, now_ns)).await?;
@@ -120,6 +124,7 @@ impl Engine {
             session: session.clone(),
             calls,
             metrics,
+            upkeep,
             pipeline: options.pipeline,
             stopping: stopping.clone(),
             reloading: reloading.clone(),

@@ -12,6 +12,7 @@ use proprio_zenoh::{AckPublisher, Egress};
 use super::audit::Audit;
 use super::fold::rendered;
 use super::turn::Turn;
+use super::upkeep::Kept;
 
 /// A name or a text that a person gives is at most this long.
 const TEXT_MAX: usize = 4096;
@@ -49,8 +50,8 @@ impl Turn {
         if self.live.stands_still() {
             return Ok((None, self.refuse_while_still()));
         }
-        let plan = match proprio_runtime::load(&self.pipeline, REGISTRY) {
-            Ok(loaded) => Arc::new(loaded.plan),
+        let (plan, kept) = match proprio_runtime::load(&self.pipeline, REGISTRY) {
+            Ok(loaded) => (Arc::new(loaded.plan), Kept { tables: loaded.retention, recording: loaded.recording_kept }),
             Err(findings) => return refused(rendered(&findings)),
         };
         if plan.rig.name != self.live.rig().name {
@@ -72,6 +73,7 @@ impl Turn {
         alerts.extend(more);
         self.send(&alerts);
         (self.egress, self.acks) = (egress, acks);
+        self.upkeep.keep(kept);
         let reloaded = self.live.fold().reloaded().expect("it was just reloaded").clone();
         let run_id = self.live.fold().run_id().to_owned();
         tracing::info!(run_id, kept = reloaded.kept.len(), fresh = reloaded.fresh.join(", "), "reloaded at position {position}");
@@ -100,11 +102,11 @@ impl Turn {
                 [author.as_str(), &text].into_iter().try_for_each(words)?;
                 vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), author, text }]
             }
-            Request::Rig | Request::Status | Request::Reload => Vec::new(),
+            Request::Rig | Request::Status | Request::Reload | Request::Forget { .. } => Vec::new(),
         })
     }
 
-    fn refuse_while_still(&self) -> Reply {
+    pub(super) fn refuse_while_still(&self) -> Reply {
         let trouble = self.live.recorder().trouble().map_or_else(|| "the tables can't be written".to_owned(), |trouble| trouble.text);
         Reply::Refused { reason: format!("the engine stands still until the disk takes more: {trouble}") }
     }
@@ -124,6 +126,7 @@ impl Turn {
                 watermark_ns: known(source.watermark_ns),
                 idle: source.idle,
                 clock: source.clock,
+                declared_rate_hz: file.rate.map(proprio_core::Rate::hertz),
                 rate_hz: source.rate_hz,
             });
         let steps = worker.steps().map(|step| StepStatusReply {
@@ -140,6 +143,9 @@ impl Turn {
             position: worker.position(),
             durable_position: live.recorder().durable_position(),
             tables_position: self.store.tables_position(),
+            now_ns: self.clock.now_ns(),
+            tail_bytes: live.recorder().tail_bytes() as u64,
+            trouble: live.recorder().trouble().map(|trouble| trouble.text),
             sensors: sensors.collect(),
             steps: steps.collect(),
         }

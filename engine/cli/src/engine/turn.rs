@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use proprio_core::control::Reply;
+use proprio_core::control::{Reply, Request};
 use proprio_recording::{Snapshot, Snapshots};
 use proprio_tables::{Store, TablesError};
 use proprio_zenoh::control::Call;
@@ -17,6 +17,7 @@ use super::alerts::Alert;
 use super::bursts::Bursts;
 use super::live::Live;
 use super::metrics::Metrics;
+use super::upkeep::Upkeep;
 
 /// How long the thread waits for a message before it looks at time, requests and the disk.
 const WAIT: Duration = Duration::from_millis(2);
@@ -41,6 +42,7 @@ pub struct Turn {
     pub session: Session,
     pub calls: crossbeam_channel::Receiver<Call>,
     pub metrics: Metrics,
+    pub upkeep: Upkeep,
     /// The pipeline file that it was started with, to be read again on a reload.
     pub pipeline: PathBuf,
     pub stopping: Arc<AtomicBool>,
@@ -82,6 +84,7 @@ impl Turn {
             self.take_calls(progress)?;
             self.settle(progress);
             self.commit(progress)?;
+            self.keep_up(progress.round.is_none());
             self.report(progress);
         }
         Ok(())
@@ -100,6 +103,10 @@ impl Turn {
 
     fn take_calls(&mut self, progress: &mut Progress) -> anyhow::Result<()> {
         while let Ok(call) = self.calls.try_recv() {
+            if matches!(call.request, Request::Forget { .. }) {
+                self.upkeep.ask(call, self.live.fold().worker().position());
+                continue;
+            }
             match self.answer(&call.request)? {
                 (Some(position), reply) => progress.answers.push((position, call, reply)),
                 (None, reply) => send_reply(call, &reply),
@@ -149,6 +156,7 @@ impl Turn {
             self.round_ended(outcome)?;
         }
         if progress.round.is_none()
+            && !self.upkeep.is_forgetting()
             && let Some(round) = self.live.round(now_ns)
         {
             progress.round = Some(self.runtime.spawn(commit(round, self.store.clone(), self.snapshots.clone())));
@@ -212,6 +220,7 @@ impl Turn {
         }
         progress.reported = Instant::now() - REPORT_EVERY;
         self.report(progress);
+        self.upkeep.end(&self.runtime);
         let round = self.live.capture();
         self.runtime.block_on(commit(round, self.store.clone(), self.snapshots.clone())).context("the last commit round failed")?;
         Ok(())
@@ -234,7 +243,7 @@ async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapsho
 }
 
 /// An asker that is gone needs no answer.
-fn send_reply(call: Call, reply: &Reply) {
+pub(super) fn send_reply(call: Call, reply: &Reply) {
     if let Err(error) = call.reply(reply) {
         tracing::debug!(%error, "an answer was not sent");
     }

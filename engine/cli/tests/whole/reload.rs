@@ -73,7 +73,9 @@ fn changed_files_are_taken_up_without_losing_a_sample() {
     assert_eq!(accounted(&engine), published["made_samples"].as_f64().expect("a count"));
     assert_eq!(engine.number("SELECT count(*) FROM events WHERE sensor = 'buttons' AND event = 'pressed'"), 3.0);
     assert_eq!(engine.number("SELECT count(*) FROM audit WHERE kind = 'reload'"), 5.0);
-    unchanged_steps_never_noticed(&engine, folder.path(), &sensors, published["session"].as_str().expect("a name"));
+    let session = published["session"].as_str().expect("a name");
+    engine.done(&["replay", session, "--verify"]);
+    unchanged_steps_never_noticed(&engine, folder.path(), &sensors, session);
 }
 
 /// The session, run again from its recording through the first files, without a reload.

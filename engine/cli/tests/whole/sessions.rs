@@ -12,6 +12,11 @@ fn session_commands_are_rows() {
     engine.command(&["session", "note", "a cable came loose", "--author", "operator"]);
     let status = engine.command(&["session", "status", "--json"]);
     assert!(status.contains("\"rig\":\"lab-1\"") && status.contains("trunk"), "{status}");
+    let top: serde_json::Value = serde_json::from_str(&engine.command(&["top", "--once", "--json"])).expect("JSON");
+    assert_eq!(top["trouble"], serde_json::Value::Null);
+    assert_eq!(top["sensors"][0]["declared_rate_hz"], 100.0, "{top}");
+    let screen = engine.done(&["top", "--once"]);
+    assert!(screen.contains("orientation/trunk") && screen.contains("gone"), "{screen}");
     engine.command(&["session", "stop"]);
     let rows = |query: &str| engine.sql(query).concat().join(",");
     assert_eq!(
@@ -22,7 +27,7 @@ fn session_commands_are_rows() {
     assert_eq!(rows("SELECT event, label FROM events"), "mark,left turn");
     assert_eq!(rows("SELECT author, text FROM notes"), "operator,a cable came loose");
     assert_eq!(rows("SELECT count(DISTINCT session) FROM (SELECT session FROM trials UNION ALL SELECT session FROM notes)"), "1");
-    assert_eq!(rows("SELECT pipeline FROM lineage"), "walking");
+    assert_eq!(rows("SELECT DISTINCT pipeline FROM lineage"), "walking");
     let described = engine.sql("DESCRIBE angles");
     assert!(described.iter().any(|row| row[0] == "pelvis_obliquity_deg" && row.iter().any(|cell| cell == "deg")), "{described:?}");
     let ended = engine.number("SELECT count(*) FROM sessions");

@@ -46,6 +46,8 @@ pub struct Loaded {
     pub tests: Vec<Test>,
     /// How long rows of a table are kept, by table; for ever where a table isn't named.
     pub retention: BTreeMap<String, Duration>,
+    /// How long the recording is kept; for ever when absent.
+    pub recording_kept: Option<Duration>,
     /// The rig file.
     pub rig_path: PathBuf,
     /// Findings that don't keep the pipeline from running.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use proprio_core::quantity::Duration;
+use proprio_core::quantity::{Dimension, Duration};
 use proprio_core::table::system;
 use proprio_core::{Kind, Registration, Rig, TableSpec};
 
@@ -39,6 +39,7 @@ pub(super) fn check(
     names::check_ids(&steps, &mut report);
     let order = names::order(&steps, &mut report);
     check_table_names(tree, &steps, &mut report);
+    check_kept(tree, &mut report);
     check_test_files(tree, files, &mut report);
     let loaded = rig_file.and_then(|(rig_path, source, rig)| {
         let planned = planning::plan(&rig, &steps, &resolved, &order, &mut report);
@@ -135,6 +136,18 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
     }
 }
 
+/// Reports retentions that would keep nothing.
+fn check_kept(tree: &Node, report: &mut Report<'_>) {
+    let recording = tree.get("recording").and_then(|recording| recording.get("keep"));
+    let tables = tree.get("tables").into_iter().flat_map(Node::entries).map(|(_, keep)| keep);
+    for keep in tables.chain(recording) {
+        let seconds = keep.text().and_then(|text| Dimension::DURATION.parse(text).ok());
+        if seconds.is_some_and(|seconds| seconds <= 0.0) {
+            report.error("range", keep.span, "nothing would be kept").help("give a length of time above 0, such as `90 d`");
+        }
+    }
+}
+
 /// Warns of a test's files that aren't there: its recording may live outside the repository.
 fn check_test_files(tree: &Node, files: &Files<'_>, report: &mut Report<'_>) {
     if matches!(files, Files::Texts(_)) {
@@ -203,5 +216,6 @@ fn finish(
         pipeline_text: report.source.text.clone(),
         rig,
     };
-    Ok(Loaded { plan, tests: tests.collect(), retention, rig_path, warnings: Vec::new() })
+    let recording_kept = file.recording.map(|recording| recording.keep);
+    Ok(Loaded { plan, tests: tests.collect(), retention, recording_kept, rig_path, warnings: Vec::new() })
 }

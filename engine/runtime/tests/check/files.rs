@@ -97,6 +97,7 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         p("an unknown table", "turn: 90 d", "turm: 90 d"),
         p("a table of the engine left out", "force: false", "alerts: false"),
         p("a retention that is none", "turn: 90 d", "turn: true"),
+        p("retentions that keep nothing", "turn: 90 d", "turn: -1 d\nrecording: { keep: 0 s }"),
         p("an unknown table in a test", "expect: { high", "expect: { hihg"),
         p("a duplicate key", "rig: rig.yaml", "rig: rig.yaml\npipeline: again"),
         p("a bracket left open", "[turn/*, envelope]", "[turn/*, envelope"),

@@ -62,6 +62,7 @@ fn tables_are_the_kinds_the_steps_and_the_engines_own() {
     assert!(table("high").is_none() && table("alerts").is_some(), "alerts land in one table");
     assert_eq!(plan.steps.iter().find(|step| step.id == "high").and_then(|step| step.table.as_deref()), Some("alerts"));
     assert_eq!(loaded.retention.get("turn").map(|kept| kept.seconds()), Some(90.0 * 86400.0));
+    assert_eq!(loaded.recording_kept, None, "the recording is kept for ever unless the file says otherwise");
 }
 
 #[test]
