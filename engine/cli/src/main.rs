@@ -2,12 +2,17 @@
 
 #![allow(clippy::print_stdout, reason = "what a command answers is its standard output")]
 
+mod ask;
 mod commands;
 mod engine;
 mod faults;
 mod lineage;
+mod rebuild;
+mod recorded;
 mod running;
+mod selection;
 mod verify;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -1,8 +1,16 @@
 //! How a command says where on the network the engine is: the options that every networked command shares.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use proprio_zenoh::SessionOptions;
+use anyhow::Context as _;
+use proprio_core::control::{Reply, Request};
+use proprio_zenoh::{Session, SessionOptions, control, open_client};
+
+use crate::running::Running;
+
+/// How long an engine may take to be found.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where the engine is; this machine's loopback by default.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -25,6 +33,69 @@ pub struct ListenArgs {
     listen: Vec<String>,
     #[command(flatten)]
     connect: ConnectArgs,
+}
+
+/// Which running engine is meant: the one that the options name, else the one that has the data directory open, else the one
+/// on this machine's loopback.
+#[derive(Clone, Debug, clap::Args)]
+pub struct EngineArgs {
+    /// Data directory of the engine.
+    #[arg(long, default_value = "data", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Name of the rig; by default the one that runs at the other end.
+    #[arg(long, value_name = "NAME")]
+    rig: Option<String>,
+    #[command(flatten)]
+    network: ConnectArgs,
+}
+
+/// A running engine that was found.
+pub struct Engine {
+    session: Session,
+    rig: String,
+}
+
+impl EngineArgs {
+    /// Whether an engine is named, or has the data directory open.
+    pub fn is_running(&self) -> bool {
+        self.network.is_given() || Running::find(&self.data).is_some()
+    }
+
+    /// The engine that is meant.
+    ///
+    /// # Errors
+    /// When none is there.
+    pub async fn find(&self) -> anyhow::Result<Engine> {
+        let running = Running::find(&self.data).filter(|_| !self.network.is_given());
+        let options = match &running {
+            Some(running) => SessionOptions { connect: vec![running.endpoint.clone()], ..SessionOptions::default() },
+            None => self.network.options(),
+        };
+        let rig = self.rig.clone().or(running.map(|running| running.rig.clone())).unwrap_or_else(|| "*".to_owned());
+        let session = open_client(&options, PATIENCE).await.context("no engine was found")?;
+        Ok(Engine { session, rig })
+    }
+}
+
+impl Engine {
+    /// Asks, and waits for the answer.
+    ///
+    /// # Errors
+    /// When none comes in time.
+    pub async fn ask(&self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
+        Ok(control::request(&self.session, &self.rig, request, patience).await?)
+    }
+
+    /// Asks one thing.
+    ///
+    /// # Errors
+    /// When no answer comes in time.
+    pub async fn ask_once(self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
+        let reply = self.ask(request, patience).await;
+        // A session that can't be closed any more is of no interest to who has the answer.
+        let _ = self.session.close().await;
+        reply
+    }
 }
 
 impl ConnectArgs {

@@ -70,8 +70,8 @@ pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
             scope.spawn(|| {
-                // What a script makes the engine say, thousands of times, is no news.
-                let _quiet = tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default());
+                // What a script makes the engine say, thousands of times, is no news; of a single seed it is the story.
+                let _quiet = (args.seeds > 1).then(|| tracing::subscriber::set_default(tracing::subscriber::NoSubscriber::default()));
                 loop {
                     let seed = next.fetch_add(1, Ordering::Relaxed);
                     if seed >= end || failures.lock().unwrap_or_else(PoisonError::into_inner).len() >= FAILURES_SHOWN {
@@ -109,8 +109,12 @@ impl Outcome {
             println!("seed {seed}: {what}");
         }
         println!(
-            "{seeds} seeds in {took_s:.1} s: {} scripts, {} power cuts ({} recoveries from a snapshot, {} messages run again), {} acknowledged starts",
-            tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages, tally.acknowledged
+            "{seeds} seeds in {took_s:.1} s: {} scripts, {} power cuts, {} recoveries from a snapshot, {} messages run again",
+            tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages
+        );
+        println!(
+            "  {} reloads, {} sessions taken over under other files, {} messages dropped while the disk was full, {} acknowledged starts",
+            tally.reloads, tally.takeovers, tally.overflowed, tally.acknowledged
         );
         println!("{}", if failures.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
     }

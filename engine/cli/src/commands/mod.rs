@@ -8,6 +8,8 @@ mod graph;
 mod operators;
 mod play;
 mod publishing;
+mod rebuild;
+mod reload;
 mod replay;
 mod run;
 mod schema;
@@ -22,6 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum};
+use tokio::runtime::Runtime;
 
 /// Streaming fusion of motion and muscle sensors for movement labs.
 ///
@@ -54,6 +57,8 @@ enum Command {
     Simulate(simulate::Args),
     Sql(sql::Args),
     Session(session::Args),
+    Reload(reload::Args),
+    Rebuild(rebuild::Args),
     Faults(faults::Args),
     Check(check::Args),
     Test(test::Args),
@@ -76,6 +81,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Reload(args) => in_runtime(reload::run(args)),
+        Command::Rebuild(args) => rebuild::run(args),
         Command::Faults(args) => faults::run(&args),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
@@ -86,7 +93,11 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 }
 
 fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")?.block_on(command)
+    runtime()?.block_on(command)
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")
 }
 
 fn log(cli: &Cli) -> anyhow::Result<()> {

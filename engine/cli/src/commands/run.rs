@@ -1,5 +1,6 @@
 //! `proprio run`: a pipeline over a rig's live sensors, until it is told to stop.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,8 +13,10 @@ use proprio_runtime::Loaded;
 use super::check::FINDINGS;
 use super::connect::ListenArgs;
 use crate::engine::{Engine, Options};
+use crate::watch::Watch;
 
-/// Runs a pipeline over a rig's live sensors: records, computes, keeps tables, answers SQL. Ends on Ctrl-C or SIGTERM.
+/// Runs a pipeline over a rig's live sensors: records, computes, keeps tables, answers SQL. Ends on Ctrl-C or SIGTERM; takes its
+/// changed files up on SIGHUP.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// Pipeline file.
@@ -28,15 +31,23 @@ pub struct Args {
     /// Bound of the ingress queue in MiB; what comes beyond it is dropped, counted and recorded as such.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "MIB")]
     queue: u32,
+<<<<<<< HEAD
     /// How long rows wait in memory before they are committed to the tables on disk; the recording has them at once.
     #[arg(long, default_value = "10 s", value_parser = super::play::duration, value_name = "DURATION")]
     commit_interval: proprio_core::quantity::Duration,
+=======
+    /// Take the pipeline file and its rig file up whenever they change. Files with mistakes leave the old ones running, and are
+    /// told in the log.
+    #[arg(long)]
+    watch: bool,
+>>>>>>> live
     #[command(flatten)]
     network: ListenArgs,
 }
 
 /// Runs until a signal comes or the disk refuses.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let watch = args.watch.then(|| Watch::new(&args.pipeline));
     let loaded = match load(&args.pipeline) {
         Ok(loaded) => loaded,
         Err(code) => return Ok(code),
@@ -53,7 +64,11 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let engine = Engine::start(loaded, options).await?;
     tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());
-    wait_for_end(&engine).await?;
+    tokio::select! {
+        ended = wait_for_end(&engine) => ended?,
+        never = reload_on_hangup(&engine) => match never? {},
+        never = reload_on_change(&engine, watch) => match never {},
+    }
     tracing::info!("stopping: the session ends and its rows are committed");
     engine.stop().await?;
     Ok(ExitCode::SUCCESS)
@@ -70,6 +85,23 @@ pub fn load(pipeline: &std::path::Path) -> Result<Loaded, ExitCode> {
             findings.iter().for_each(|finding| eprintln!("{finding}"));
             Err(ExitCode::from(FINDINGS))
         }
+    }
+}
+
+async fn reload_on_hangup(engine: &Engine) -> anyhow::Result<Infallible> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut hangup = signal(SignalKind::hangup()).context("SIGHUP can't be heard")?;
+    while hangup.recv().await.is_some() {
+        engine.reload();
+    }
+    Ok(std::future::pending().await)
+}
+
+async fn reload_on_change(engine: &Engine, watch: Option<Watch>) -> Infallible {
+    let Some(mut watch) = watch else { return std::future::pending().await };
+    loop {
+        watch.changed().await;
+        engine.reload();
     }
 }
 

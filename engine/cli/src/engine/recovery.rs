@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
+use proprio_core::SourceStart;
 use proprio_recording::{Disk, Reader, SessionEntry, Snapshots};
 use proprio_runtime::Plan;
 
@@ -29,6 +30,8 @@ pub struct Recovered {
     pub undeclared: u64,
     /// Set when the session was another run's until now: the tables' last transactions.
     pub takes_over: Option<BTreeMap<String, i64>>,
+    /// What each sensor had come to, by name.
+    pub sources: BTreeMap<String, SourceStart>,
     /// Sessions that had ended with rows uncommitted.
     pub ended: u64,
     /// How long it took.
@@ -63,33 +66,67 @@ pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots,
     let sessions = proprio_recording::sessions(&**disk, &plan.rig.name).context("the recording can't be listed")?;
     let whole = snapshots.newest_position().context("the snapshots can't be listed")?.unwrap_or(-1);
     let mut recovered = Recovered::default();
-    for session in sessions.iter().filter(|session| session.gone.is_none()) {
-        if session.last.is_some_and(|last| last.position > whole) {
-            append_ended(disk, &plan.rig.name, session, sink, &mut recovered)?;
-        }
+    let is_due = |session: &&SessionEntry| session.gone.is_none() && session.last.is_some_and(|last| last.position > whole);
+    for session in sessions.iter().filter(is_due) {
+        recovered.sources = append_ended(disk, &plan.rig.name, session, sink, &mut recovered)?.worker().source_starts();
     }
-    let fold = match sessions.last().filter(|session| session.last.is_none()) {
-        Some(open) => resume(&plan, disk, open, snapshots, sink, &mut recovered)?,
+    let fold = match sessions.last() {
+        Some(open) if open.last.is_none() => {
+            let fold = resume(&plan, disk, open, snapshots, sink, &mut recovered)?;
+            recovered.sources = fold.worker().source_starts();
+            fold
+        }
+        Some(ended) => {
+            if !is_due(&ended) {
+                recovered.sources = sources_after(&plan, disk, ended, snapshots)?;
+            }
+            Fold::new(plan, Origin::Live)
+        }
         None => Fold::new(plan, Origin::Live),
     };
     recovered.seconds = begun.elapsed().as_secs_f64();
     Ok((fold, recovered))
 }
 
-/// Appends what the tables lack of a session that had ended.
-fn append_ended(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry, sink: &dyn Sink, recovered: &mut Recovered) -> anyhow::Result<()> {
+/// What the sensors had come to when the last session ended with all its rows committed: its last round kept it, or else the
+/// session tells again.
+fn sources_after(
+    plan: &Arc<Plan>,
+    disk: &Arc<dyn Disk>,
+    ended: &SessionEntry,
+    snapshots: &mut Snapshots,
+) -> anyhow::Result<BTreeMap<String, SourceStart>> {
+    let run_id = crate::lineage::of(plan).run_id();
+    let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok().flatten();
+    let after = snapshot.filter(|snapshot| ended.last.is_none_or(|last| snapshot.position >= last.position));
+    if let Some(fold) = after.and_then(|snapshot| Fold::restore(plan.clone(), &snapshot.state).ok()) {
+        return Ok(fold.worker().source_starts());
+    }
+    if ended.gone.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let mut fold = Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX);
+    let reader = Reader::open(disk, &plan.rig.name, ended.first_position)?;
+    let mut replay = Replay::new(reader, &mut fold, Vec::new(), ended.last.map(|last| last.position));
+    while replay.step().context("the last session can't be read again")?.is_some() {}
+    Ok(fold.worker().source_starts())
+}
+
+/// Appends what the tables lack of a session that had ended, and gives its fold at the end.
+fn append_ended(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry, sink: &dyn Sink, recovered: &mut Recovered) -> anyhow::Result<Fold> {
     let (reigns, _) = reigns(disk, rig, session)?;
     let reign = reigns.last().expect("a session has a reign");
     let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since);
     let last = session.last.expect("it has ended");
+    let other_build = reign.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
     run(disk, rig, session.first_position, Some(last.position), &mut fold, sink, recovered)?;
-    if reign.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id()) {
+    if other_build {
         // Another build makes the missing rows; its name must stand beside them.
         let named = fold.lineage_chunk(&session.id, last.position, last.log_time_ns);
         sink.append(&[named], last.position).context("recovered rows can't be taken into the tables")?;
     }
     recovered.ended += 1;
-    Ok(())
+    Ok(fold)
 }
 
 /// The open session's fold.

@@ -35,9 +35,12 @@ pub fn reigns(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow
     let heads = proprio_recording::heads(&**disk, rig)?;
     let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
     for head in heads.iter().filter(mine) {
-        if head.texts != last_texts
-            && let Some(known) = taken_over(disk, rig, head.first_position)?
-        {
+        if head.texts == last_texts {
+            continue;
+        }
+        // A crash may leave a head without a message: nothing had come to pass under it.
+        let Some(first) = first_message(disk, rig, head.first_position)? else { continue };
+        if let Event::Decision(Decision::EngineStart { takes_over: Some(known), .. }) = first.event {
             reigns.push(Reign { texts: head.texts.clone(), since: head.first_position, known });
         }
         last_texts.clone_from(&head.texts);
@@ -45,15 +48,14 @@ pub fn reigns(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow
     Ok((reigns, last_texts))
 }
 
-/// The tables' last transactions when an engine start at this position took the session over from another run.
-fn taken_over(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<Option<BTreeMap<String, i64>>> {
-    // An engine start is about no sensor, so any rig reads it.
+/// The message at a position; none at the recording's end, and for a sensor's.
+fn first_message(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<Option<Recorded>> {
+    // What changes the files in force is about no sensor, so any rig reads it.
     let none = Rig { name: rig.to_owned(), sensors: Vec::new() };
-    let first = Reader::open(disk, rig, position)?.next(&none)?;
-    let Some(Read::Message(Recorded { event: Event::Decision(Decision::EngineStart { takes_over, .. }), .. })) = first else {
-        return Ok(None);
-    };
-    Ok(takes_over)
+    Ok(match Reader::open(disk, rig, position)?.next(&none)? {
+        Some(Read::Message(message)) => Some(message),
+        Some(Read::Undeclared { .. }) | None => None,
+    })
 }
 
 /// The plan that a segment's texts make.

@@ -85,6 +85,8 @@ pub struct Script {
     pub happenings: Vec<(TimeNs, Happening)>,
     /// When the last device has ended.
     pub end_ns: TimeNs,
+    /// Whether the power may go.
+    pub kills: bool,
 }
 
 impl Script {
@@ -122,7 +124,7 @@ impl Script {
             }
         }
         happenings.sort_by_key(|(at_ns, _)| *at_ns);
-        Self { happenings, end_ns: end_ns + 1500 * MS }
+        Self { happenings, end_ns: end_ns + 1500 * MS, kills }
     }
 }
 

@@ -25,19 +25,21 @@ fn published_is_stored_and_late_and_rejected_and_lost() {
     let dropped = outcome["dropped_samples"].as_f64().expect("a count");
     assert!(dropped > 0.0, "the faults were there: {outcome}");
 
-    let accounted = |engine: &Engine| {
-        let kinds = ["imu", "emg", "force", "markers", "truth"];
-        let stored: f64 = kinds.iter().map(|kind| engine.number(&format!("SELECT count(*) FROM {kind}"))).sum();
-        let late = engine.number("SELECT count(*) FROM late");
-        let rejected = engine.number("SELECT count(*) FROM rejected WHERE sequence IS NOT NULL AND reason <> 'duplicate'");
-        let lost = engine.number("SELECT coalesce(sum(count), 0) FROM losses");
-        println!("{made} made = {stored} stored + {late} late + {rejected} rejected + {lost} lost");
-        stored + late + rejected + lost
-    };
     assert_eq!(accounted(&engine), made);
     assert!(engine.number("SELECT count(*) FROM rejected WHERE reason = 'duplicate'") > 0.0);
     assert!(engine.number("SELECT count(*) FROM rejected WHERE sequence IS NULL") > 0.0, "garbage was kept");
     assert!(engine.number("SELECT count(*) FROM gait") > 4.0);
     engine.stop();
     assert_eq!(accounted(&engine), made, "Delta holds every row");
+}
+
+/// Samples that are stored, late, rejected or lost.
+pub fn accounted(engine: &Engine) -> f64 {
+    let kinds = ["imu", "emg", "force", "markers", "truth"];
+    let stored: f64 = kinds.iter().map(|kind| engine.number(&format!("SELECT count(*) FROM {kind}"))).sum();
+    let late = engine.number("SELECT count(*) FROM late");
+    let rejected = engine.number("SELECT count(*) FROM rejected WHERE sequence IS NOT NULL AND reason <> 'duplicate'");
+    let lost = engine.number("SELECT coalesce(sum(count), 0) FROM losses");
+    println!("{stored} stored + {late} late + {rejected} rejected + {lost} lost");
+    stored + late + rejected + lost
 }

@@ -20,12 +20,18 @@ pub struct Engine {
 impl Engine {
     /// Runs a pipeline file, and waits until it listens.
     pub fn run(pipeline: &Path) -> Self {
+        Self::run_with(pipeline, &[])
+    }
+
+    /// The same, with further options.
+    pub fn run_with(pipeline: &Path, options: &[&str]) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let endpoint = format!("tcp/127.0.0.1:{port}");
         let log = std::fs::File::create(data.path().join("log")).expect("a log file");
         let process = proprio()
             .args(["run", path(pipeline), "--data", path(&data.path().join("data")), "--listen", &endpoint])
+            .args(options)
             .stderr(log)
             .stdout(Stdio::null())
             .spawn()
@@ -62,10 +68,37 @@ impl Engine {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Runs another command over this engine's data directory, which says where the engine is while it runs.
+    pub fn over_data(&self, args: &[&str]) -> Output {
+        finish(proprio().args(args).args(["--data", path(&self.data())]))
+    }
+
+    /// Waits until the log holds a text so often.
+    pub fn wait_for_log(&self, text: &str, times: usize) {
+        let give_up = Instant::now() + LIMIT;
+        while self.log().matches(text).count() < times {
+            assert!(Instant::now() < give_up, "no `{text}` for the {times}. time: {}", self.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Sends the engine a signal, such as `HUP`.
+    pub fn signal(&self, name: &str) {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args([&format!("-{name}"), &pid]).status().expect("kill runs").success());
+    }
+
     /// Runs another command on this machine, without telling it where the engine is.
     pub fn local(&self, args: &[&str]) {
         let output = finish(proprio().args(args));
         assert!(output.status.success(), "proprio {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// A command over the data directory that must succeed: its standard output.
+    pub fn done(&self, args: &[&str]) -> String {
+        let output = self.over_data(args);
+        assert!(output.status.success(), "proprio {args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.log());
+        String::from_utf8(output.stdout).expect("text")
     }
 
     /// Rows of a query, as text, without the header.
@@ -84,8 +117,7 @@ impl Engine {
 
     /// Ends the engine as an operator would, and waits for its tables; queries go to Delta from here on.
     pub fn stop(&mut self) {
-        let pid = self.process.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &pid]).status().expect("kill runs").success());
+        self.signal("TERM");
         let give_up = Instant::now() + LIMIT;
         loop {
             if let Some(status) = self.process.try_wait().expect("the process is ours") {

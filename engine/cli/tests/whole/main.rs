@@ -9,4 +9,5 @@ mod broad;
 mod gait_lab;
 mod harness;
 mod real_kills;
+mod reload;
 mod sessions;

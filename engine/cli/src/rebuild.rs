@@ -1,0 +1,136 @@
+//! How does a recorded session become rows of another run, beside those that it has?
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use proprio_core::table::system;
+use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
+use proprio_recording::{Disk, Reader};
+use proprio_runtime::Plan;
+use proprio_tables::{COMMIT_BYTES, Store, TablesError};
+use tokio::runtime::Handle;
+
+use crate::engine::fold::Fold;
+use crate::engine::replay::Replay;
+use crate::engine::sink::Sink;
+use crate::lineage::Origin;
+use crate::recorded::Extent;
+
+/// How often a commit is tried: other sessions and the running engine commit to the same tables.
+const ATTEMPTS: u32 = 20;
+/// Pause before the first try after one that failed; it grows by itself each time.
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// What a session gave.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rebuilt {
+    /// Rows of the run.
+    pub rows: u64,
+    /// Messages of sensors that the new rig does not have.
+    pub undeclared: u64,
+    /// How much time it covers, in s: of its samples, or of its recording where that is longer.
+    pub duration_s: f64,
+    /// How long it took, in s.
+    pub took_s: f64,
+}
+
+/// A session on its way through another plan.
+pub struct Rebuild<'a> {
+    /// Where the messages lie.
+    pub disk: &'a Arc<dyn Disk>,
+    /// Where the tables lie.
+    pub data: &'a Path,
+    /// The plan.
+    pub plan: &'a Arc<Plan>,
+    /// The session, which is over and whole.
+    pub session: &'a Extent,
+    /// Where the tables are written from.
+    pub runtime: &'a Handle,
+}
+
+impl Rebuild<'_> {
+    /// Runs the session's messages through the plan, and commits its rows under `<run_id>/<session>`; none when that has been done
+    /// before. One that was stopped half-way goes on: rows up to a table's last transaction are there already.
+    ///
+    /// The rows of `sessions` are committed last, after all others: whose are there, is complete.
+    ///
+    /// # Errors
+    /// When the recording is damaged, or the tables can't be written.
+    pub fn run(&self, heard: impl Fn(TimeNs)) -> anyhow::Result<Option<Rebuilt>> {
+        let begun = Instant::now();
+        let session = self.session;
+        let (last, over_ns) = session.last.context("the session is open")?;
+        let mut fold = Fold::new(self.plan.clone(), Origin::Rebuild).obeying_after(i64::MAX);
+        let app_id = format!("{}/{}", fold.run_id(), session.id);
+        let store = self.runtime.block_on(Store::open_as(self.data, &self.plan.rig.name, &app_id, &self.plan.tables))?;
+        if store.committed_position(system::SESSIONS).is_some() {
+            return Ok(None);
+        }
+        let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
+        let mut rows = Rows { store: &store, runtime: self.runtime, sessions: Vec::new(), count: 0 };
+        let (mut newest_ns, mut told_ns) = (session.from_ns, session.first_log_time_ns);
+        let mut replay = Replay::new(reader, &mut fold, Sink::transactions(&store).into_values().collect(), Some(last));
+        while let Some(step) = replay.step()? {
+            rows.take(step.chunks, step.position)?;
+            let watermarks = replay.fold.worker().source_statuses().map(|source| source.watermark_ns);
+            newest_ns = watermarks.filter(|watermark| *watermark < i64::MAX).fold(newest_ns, TimeNs::max);
+            heard(step.log_time_ns - told_ns);
+            told_ns = step.log_time_ns;
+        }
+        let undeclared = replay.undeclared;
+        let mut end = last;
+        if fold.session() == session.id {
+            // It ended with the start of the next, which is not its own message.
+            end += 1;
+            let stop = Recorded { position: end, log_time_ns: over_ns, event: Event::Decision(Decision::SessionStop) };
+            rows.take(fold.advance(&[stop])?, end)?;
+        }
+        let count = rows.finish(end)?;
+        let duration_ns = (newest_ns - session.from_ns).max(told_ns - session.first_log_time_ns);
+        Ok(Some(Rebuilt { rows: count, undeclared, duration_s: duration_ns as f64 * 1e-9, took_s: begun.elapsed().as_secs_f64() }))
+    }
+}
+
+/// Rows on their way into the tables, in rounds.
+struct Rows<'a> {
+    store: &'a Store,
+    runtime: &'a Handle,
+    /// Rows of `sessions`, held back to the end.
+    sessions: Vec<TableChunk>,
+    count: u64,
+}
+
+impl Rows<'_> {
+    fn take(&mut self, mut chunks: Vec<TableChunk>, position: i64) -> anyhow::Result<()> {
+        self.count += chunks.iter().map(|chunk| chunk.rows.num_rows() as u64).sum::<u64>();
+        self.sessions.extend(chunks.extract_if(.., |chunk| chunk.table == system::SESSIONS));
+        if self.store.append(&chunks, position)? >= COMMIT_BYTES {
+            self.commit(position)?;
+        }
+        Ok(())
+    }
+
+    fn finish(self, position: i64) -> anyhow::Result<u64> {
+        self.commit(position)?;
+        self.store.append(&self.sessions, position)?;
+        self.commit(position)?;
+        Ok(self.count)
+    }
+
+    fn commit(&self, position: i64) -> anyhow::Result<()> {
+        for attempt in 1.. {
+            match self.runtime.block_on(self.store.commit(position)) {
+                Ok(()) => break,
+                Err(error @ TablesError::StaleCommit { .. }) => return Err(error).context("another process rebuilds this session"),
+                Err(error) if attempt == ATTEMPTS => return Err(error).context("the tables can't be written"),
+                Err(error) => {
+                    tracing::debug!(%error, attempt, "a commit is tried again");
+                    std::thread::sleep(PAUSE * attempt);
+                }
+            }
+        }
+        Ok(())
+    }
+}
