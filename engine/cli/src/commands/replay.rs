@@ -1,6 +1,6 @@
 //! `proprio replay`: a recorded session through its own pipeline once more, and whether that gives what the tables hold.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use anyhow::{Context as _, bail};
 use proprio_core::{TableChunk, TimeNs, rows};
 use proprio_recording::{Disk, Folder, SessionEntry};
 use proprio_runtime::Plan;
+use proprio_tables::Reader;
 use serde::Serialize;
 
 use super::publishing::bar;
@@ -148,8 +149,19 @@ async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionE
     progress.finish_and_clear();
     if let Some(verify) = verify {
         let comparing = Instant::now();
-        outcome.difference = verify.compare(&args.data, &replayed.runs).await?;
+        let reader = Reader::open(&args.data).await.context("the tables can't be read")?;
+        outcome.difference = verify.compare(&reader, &replayed.runs).await?;
         outcome.identical = Some(outcome.difference.is_none());
+        if let Some(difference) = &mut outcome.difference {
+            let mut rows = BTreeSet::new();
+            reigns::replay(disk, rig, session, |chunks, plan, _| {
+                for chunk in chunks {
+                    rows.extend(verify.rows_of(difference, chunk, plan)?);
+                }
+                Ok(())
+            })?;
+            verify.show(difference, &reader, &replayed.runs, rows).await?;
+        }
         outcome.comparing_s += comparing.elapsed().as_secs_f64();
     }
     outcome.took_s = begun.elapsed().as_secs_f64();

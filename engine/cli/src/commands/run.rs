@@ -31,13 +31,13 @@ pub struct Args {
     /// Bound of the ingress queue in MiB; what comes beyond it is dropped, counted and recorded as such.
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=4096), value_name = "MIB")]
     queue: u32,
-    /// How long rows wait in memory before they are committed to the tables on disk; the recording has them at once.
-    #[arg(long, default_value = "10 s", value_parser = super::play::duration, value_name = "DURATION")]
-    commit_interval: proprio_core::quantity::Duration,
     /// Take the pipeline file and its rig file up whenever they change. Files with mistakes leave the old ones running, and are
     /// told in the log.
     #[arg(long)]
     watch: bool,
+    /// How long rows wait in memory before they are committed to the tables on disk; the recording has them at once.
+    #[arg(long, default_value = "10 s", value_parser = super::play::duration, value_name = "DURATION")]
+    commit_interval: proprio_core::quantity::Duration,
     #[command(flatten)]
     network: ListenArgs,
 }
