@@ -72,7 +72,7 @@ impl Rebuild<'_> {
         let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
         let mut rows = Rows::new(self, &store);
         let mut told_ns = session.first_log_time_ns;
-        let mut replay = Replay::new(reader, &mut fold, &Sink::transactions(&store), Some(last));
+        let mut replay = Replay::new(reader, &mut fold, Sink::transactions(&store).into_values().collect(), Some(last));
         while let Some(step) = replay.step()? {
             rows.take(step.chunks, step.position)?;
             heard(step.log_time_ns - told_ns);

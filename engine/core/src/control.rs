@@ -212,6 +212,11 @@ pub mod key {
         format!("{rig}/@ack/{sensor}")
     }
 
+    /// Where a sensor with a clock of its own is asked what it shows.
+    pub fn clock(rig: &str, sensor: &str) -> String {
+        format!("{rig}/@clock/{sensor}")
+    }
+
     /// Where an alert step's alerts are published, as JSON.
     pub fn alert(rig: &str, step: &str) -> String {
         format!("{rig}/@alert/{step}")

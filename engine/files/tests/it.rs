@@ -457,6 +457,9 @@ fn clock_resets_of_a_recording_are_found_at_their_samples() {
         assert!(said == 1 && recording.warnings.iter().any(|warning| warning.contains(&place)), "{:?}", recording.warnings);
     }
     assert_eq!(sensor(&recording, "BioSemi").file.rate, Some(Rate::hz(100)));
+    let packets = recording.packets(&recording.rig("lab").resolve(), 0, PACKET_NS).expect("its own rig fits");
+    let rows = packets.map(|packet| packet.expect("a packet").rows.num_rows());
+    assert_eq!(rows.sum::<usize>(), 27_815 + 175);
     let first = values(&sensor(&recording, "BioSemi").rows, "channel_1_v")[0];
     assert!((first - 0.141_807_87e-6).abs() < 1e-13, "{first}");
 }

@@ -94,6 +94,20 @@ impl Snapshots {
         Ok(None)
     }
 
+    /// The position of the newest whole snapshot, whichever run's it is: up to there every table holds its rows.
+    ///
+    /// # Errors
+    /// When the folder cannot be listed.
+    pub fn newest_position(&self) -> Result<Option<i64>, RecordingError> {
+        let mut positions = self.positions()?;
+        positions.sort_unstable();
+        let is_whole = |position: &i64| {
+            let snapshot = read(&*self.disk, &self.path(*position)).and_then(|bytes| decode(&bytes));
+            snapshot.is_ok_and(|snapshot| snapshot.position == *position)
+        };
+        Ok(positions.into_iter().rev().find(is_whole))
+    }
+
     /// Keeps the newest, and before it the one known to be whole, or else the next: what is neither is older, torn, or of a
     /// recording that went on otherwise.
     fn prune(&self, newest: i64, known: Option<i64>) -> Result<(), RecordingError> {

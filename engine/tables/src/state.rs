@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
@@ -15,6 +15,7 @@ use crate::error::TablesError;
 use crate::hot::Hot;
 use crate::provider::PinnedTable;
 use crate::schema;
+use crate::store::COMMIT_INTERVAL;
 use crate::visible::{self, Fact};
 
 /// Everything that is changed under the store's one short lock.
@@ -26,6 +27,8 @@ pub(crate) struct Tables {
     /// Position of the last commit round of this process.
     pub(crate) committed: i64,
     pub(crate) last_round: Instant,
+    /// How long rows wait for a round.
+    pub(crate) commit_every: Duration,
     /// When the versions of other processes were last looked for.
     pub(crate) looked: Instant,
     pub(crate) shown: Shown,
@@ -125,8 +128,8 @@ impl Table {
 impl Tables {
     pub(crate) fn new(by_name: BTreeMap<String, Table>, follows: bool) -> Self {
         let position = by_name.values().filter_map(Table::position).max().unwrap_or(-1);
-        let now = Instant::now();
-        Self { by_name, position, committed: position, last_round: now, looked: now, shown: Shown { follows, ..Shown::default() } }
+        let (now, shown) = (Instant::now(), Shown { follows, ..Shown::default() });
+        Self { by_name, position, committed: position, last_round: now, commit_every: COMMIT_INTERVAL, looked: now, shown }
     }
 
     pub(crate) fn hot_bytes(&self) -> usize {

@@ -156,11 +156,16 @@ impl Store {
         self.inner.lock().hot_bytes()
     }
 
-    /// Whether a commit round is due: [`COMMIT_INTERVAL`] has passed with rows waiting, or they hold [`COMMIT_BYTES`].
+    /// Rows wait this long for a commit round from now on, instead of [`COMMIT_INTERVAL`].
+    pub fn commit_every(&self, interval: Duration) {
+        self.inner.lock().commit_every = interval;
+    }
+
+    /// Whether a commit round is due: its interval has passed with rows waiting, or they hold [`COMMIT_BYTES`].
     pub fn should_commit(&self) -> bool {
         let tables = self.inner.lock();
         let bytes = tables.hot_bytes();
-        bytes >= COMMIT_BYTES || (bytes > 0 && tables.last_round.elapsed() >= COMMIT_INTERVAL)
+        bytes >= COMMIT_BYTES || (bytes > 0 && tables.last_round.elapsed() >= tables.commit_every)
     }
 
     /// A commit round (contract 8) at `position`, which is durable and whose rows have all been appended: one Delta

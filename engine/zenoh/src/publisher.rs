@@ -1,26 +1,25 @@
 //! How a rig's samples are published: announced, encoded, and never further ahead of the acknowledgements than a window.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use arrow_schema::Field;
-use proprio_core::control::Ack;
 use proprio_core::recorded::Packet;
 use proprio_core::time::TimeNs;
 use proprio_core::{Rig, Sensor};
 use tokio::sync::Notify;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use zenoh::Session;
-use zenoh::liveliness::LivelinessToken;
 use zenoh::pubsub::Subscriber;
-use zenoh::qos::CongestionControl;
-use zenoh::sample::Sample;
 
 use crate::clock::utc_now_ns;
-use crate::ingress::declare_presence;
+use crate::clock_probe::{Answers, DeviceClock};
+use crate::outlet::Outlet;
+use crate::window::{Message, Window, subscribe_acks};
 use crate::{WireError, wire};
 
 /// How samples are encoded.
@@ -46,13 +45,19 @@ pub struct PublisherOptions {
     pub encoding: Encoding,
     /// Payload bytes that may be unacknowledged at a time.
     pub window_bytes: usize,
-    /// How long to wait for a subscriber, and then for each next acknowledgement.
+    /// How long to wait for a subscriber, and then for each next acknowledgement: an engine's restart must fit in.
     pub patience: Duration,
+    /// How many of each sensor's messages a cache keeps (zenoh-ext), from which an engine fetches those it missed. Without
+    /// one, what is unacknowledged goes out again by itself, up to `window_bytes`; a cache also serves other subscribers.
+    pub cache: Option<usize>,
+    /// The clock that the samples are stamped by, where it is not the rig's: whoever asks is told what it shows.
+    pub clock: Option<DeviceClock>,
 }
 
 impl Default for PublisherOptions {
     fn default() -> Self {
-        Self { paced: true, sensors: None, encoding: Encoding::Packed, window_bytes: 4 << 20, patience: Duration::from_secs(60) }
+        let patience = Duration::from_secs(60);
+        Self { paced: true, sensors: None, encoding: Encoding::Packed, window_bytes: 4 << 20, patience, cache: None, clock: None }
     }
 }
 
@@ -69,29 +74,32 @@ pub struct Published {
 
 /// One start of the sensors of a rig. Dropping it without [`end`](Self::end) is a publisher that died.
 ///
+/// It outlives the engine: while nobody listens, what it is given waits up to its window; an engine that comes back gets
+/// all that was not acknowledged, in order.
+///
 /// It keeps its session open. Whoever opened the session closes it with `close().await` afterwards: zenoh closes a session
 /// whose last handle is dropped too, but blocks the thread for it, and may swallow a wake-up of the future that runs there.
 pub struct Publisher {
     rig: Rig,
     boot: i64,
     options: PublisherOptions,
-    /// By sensor; none for those that it doesn't publish.
-    outlets: Vec<Option<Outlet>>,
-    window: Arc<Window>,
+    ways: Arc<Ways>,
     sent: [AtomicU64; 3],
+    relinking: JoinHandle<()>,
+    _answers: Option<Answers>,
     _acks: Subscriber<()>,
     /// Publishers of a session don't keep it open.
     _session: Session,
 }
 
-struct Outlet {
-    publisher: zenoh::pubsub::Publisher<'static>,
-    last_sequence: AtomicI64,
-    _token: LivelinessToken,
+/// The ways out and what is on them.
+struct Ways {
+    /// By sensor; none for those that it doesn't publish.
+    outlets: Vec<Option<Outlet>>,
+    window: Arc<Window>,
 }
 
-/// How often a subscriber is looked for, and how often `end` is repeated while its acknowledgement is due.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often `end` is repeated while its acknowledgement is due.
 const END_AGAIN: Duration = Duration::from_secs(1);
 
 impl Publisher {
@@ -103,17 +111,27 @@ impl Publisher {
         let window = Arc::new(Window::new(rig.sensors.len()));
         let boot = utc_now_ns();
         let acks = subscribe_acks(session, rig, boot, window.clone()).await?;
+        let relinked = Arc::new(Notify::new());
         let wanted = |index: usize| options.sensors.as_ref().is_none_or(|sensors| sensors.contains(&index));
         let mut outlets = Vec::with_capacity(rig.sensors.len());
         for (index, sensor) in rig.sensors.iter().enumerate() {
-            outlets.push(if wanted(index) { Some(Outlet::open(session, sensor, &options).await?) } else { None });
+            let open = || Outlet::open(session, sensor, index, boot, &options, relinked.clone());
+            outlets.push(if wanted(index) { Some(open().await?) } else { None });
         }
-        let publisher =
-            Self { rig: rig.clone(), boot, options, outlets, window, sent: Default::default(), _acks: acks, _session: session.clone() };
-        for (sensor, outlet) in publisher.outlets() {
-            outlet.put(&publisher.rig.sensors[sensor], wire::SOURCE, wire::source::open(boot, publisher.options.paced, None)).await?;
+        for outlet in outlets.iter().flatten() {
+            outlet.announce().await?;
         }
-        Ok(publisher)
+        let answers = match &options.clock {
+            Some(clock) => {
+                let mine = rig.sensors.iter().zip(&outlets).filter(|(_, outlet)| outlet.is_some());
+                Some(Answers::open(session, &rig.name, mine.map(|(sensor, _)| sensor.name.as_str()), clock.clone()).await?)
+            }
+            None => None,
+        };
+        let ways = Arc::new(Ways { outlets, window });
+        let relinking = tokio::spawn(relink(Arc::downgrade(&ways), relinked));
+        let (rig, sent, session) = (rig.clone(), Default::default(), session.clone());
+        Ok(Self { rig, boot, options, ways, sent, relinking, _answers: answers, _acks: acks, _session: session })
     }
 
     /// Identifies this start in every message.
@@ -129,7 +147,7 @@ impl Publisher {
 
     /// Payload bytes that are sent and not acknowledged.
     pub fn unacknowledged_bytes(&self) -> usize {
-        self.window.lock().bytes
+        self.ways.window.bytes()
     }
 
     /// Sends samples, in messages of at most [`wire::MESSAGE_BYTES`] (a single longer sample goes alone). Waits while the
@@ -152,9 +170,7 @@ impl Publisher {
             let bytes = payload.len();
             let last = sequence + rows as i64 - 1;
             self.wait_for_room(bytes).await?;
-            self.window.sent(packet.sensor, last, bytes);
-            outlet.last_sequence.fetch_max(last, Ordering::Relaxed);
-            outlet.put(sensor, encoding, payload).await?;
+            outlet.send(Message { last_sequence: last, encoding, payload: payload.into() }, &self.ways.window).await?;
             for (counter, more) in self.sent.iter().zip([1, rows as u64, bytes as u64]) {
                 counter.fetch_add(more, Ordering::Relaxed);
             }
@@ -168,8 +184,8 @@ impl Publisher {
     /// # Errors
     /// When zenoh refuses.
     pub async fn progress(&self, sensor: usize, time_ns: TimeNs) -> Result<(), WireError> {
-        let (sensor, outlet) = self.outlet(sensor)?;
-        outlet.put(sensor, wire::SOURCE, wire::source::progress(time_ns)).await
+        let (_, outlet) = self.outlet(sensor)?;
+        outlet.tell(wire::source::progress(time_ns)).await.map(drop)
     }
 
     /// Sends `end` and waits until every sample is acknowledged.
@@ -177,32 +193,33 @@ impl Publisher {
     /// # Errors
     /// When zenoh refuses, or no acknowledgement comes within the patience.
     pub async fn end(self) -> Result<Published, WireError> {
-        let mut progress = Progress::new(self.window.acknowledged());
+        let mut progress = Progress::new(self.ways.window.acknowledged());
+        let mut told = vec![false; self.ways.outlets.len()];
         loop {
             for (index, outlet) in self.outlets() {
-                let last = outlet.last_sequence.load(Ordering::Relaxed);
-                // Repeated, since an overflowing ingress may have dropped it.
-                if progress.is_first || self.window.acked(index) < last {
-                    outlet.put(&self.rig.sensors[index], wire::SOURCE, wire::source::end(self.boot, last)).await?;
+                let last = outlet.last_sequence();
+                // Repeated, since an overflowing ingress may have dropped it, and an engine may have died with it.
+                if !told[index] || self.ways.window.acked(index) < last {
+                    told[index] = outlet.tell(wire::source::end(self.boot, last)).await?;
                 }
             }
-            progress.is_first = false;
             let again = Instant::now() + END_AGAIN;
             while Instant::now() < again {
                 let waiting = self.unacknowledged();
-                if waiting.is_empty() {
+                let all_told = self.outlets().all(|(index, _)| told[index]);
+                if waiting.is_empty() && all_told {
                     return Ok(self.published());
                 }
-                self.window.wait(END_AGAIN).await;
+                self.ways.window.wait().await;
                 self.check_patience(&mut progress, || format!("the acknowledgement of the last samples of {}", waiting.join(", ")))?;
             }
         }
     }
 
     async fn wait_for_room(&self, bytes: usize) -> Result<(), WireError> {
-        let mut progress = Progress::new(self.window.acknowledged());
-        while !self.window.has_room(bytes, self.options.window_bytes) {
-            self.window.wait(Duration::from_millis(500)).await;
+        let mut progress = Progress::new(self.ways.window.acknowledged());
+        while !self.ways.window.has_room(bytes, self.options.window_bytes) {
+            self.ways.window.wait().await;
             self.check_patience(&mut progress, || {
                 let unacknowledged = self.unacknowledged_bytes();
                 format!("an acknowledgement: {unacknowledged} bytes are sent and not yet durable ({})", self.unacknowledged().join(", "))
@@ -213,7 +230,7 @@ impl Publisher {
 
     /// Gives up when nothing more was acknowledged for as long as the patience lasts.
     fn check_patience(&self, progress: &mut Progress, awaited: impl Fn() -> String) -> Result<(), WireError> {
-        let acknowledged = self.window.acknowledged();
+        let acknowledged = self.ways.window.acknowledged();
         if acknowledged != progress.acknowledged {
             progress.acknowledged = acknowledged;
             progress.since = Instant::now();
@@ -226,16 +243,16 @@ impl Publisher {
 
     /// Names of the sensors with samples on their way.
     fn unacknowledged(&self) -> Vec<&str> {
-        let is_waiting = |(index, outlet): &(usize, &Outlet)| self.window.acked(*index) < outlet.last_sequence.load(Ordering::Relaxed);
+        let is_waiting = |(index, outlet): &(usize, &Outlet)| self.ways.window.acked(*index) < outlet.last_sequence();
         self.outlets().filter(is_waiting).map(|(index, _)| self.rig.sensors[index].name.as_str()).collect()
     }
 
     fn outlets(&self) -> impl Iterator<Item = (usize, &Outlet)> {
-        self.outlets.iter().enumerate().filter_map(|(index, outlet)| Some((index, outlet.as_ref()?)))
+        self.ways.outlets.iter().enumerate().filter_map(|(index, outlet)| Some((index, outlet.as_ref()?)))
     }
 
     fn outlet(&self, index: usize) -> Result<(&Sensor, &Outlet), WireError> {
-        match self.outlets.get(index) {
+        match self.ways.outlets.get(index) {
             Some(Some(outlet)) => Ok((&self.rig.sensors[index], outlet)),
             _ => {
                 let sensor = self.rig.sensors.get(index).map_or_else(|| index.to_string(), |sensor| sensor.name.clone());
@@ -245,118 +262,35 @@ impl Publisher {
     }
 }
 
-impl Outlet {
-    async fn open(session: &Session, sensor: &Sensor, options: &PublisherOptions) -> Result<Self, WireError> {
-        let doing = || WireError::zenoh(format!("declaring {}", sensor.key));
-        // Block, or a burst would be dropped without a word; express where latency matters more than throughput.
-        let builder = session.declare_publisher(sensor.key.clone()).congestion_control(CongestionControl::Block).express(options.paced);
-        let publisher = builder.await.map_err(doing())?;
-        let give_up = Instant::now() + options.patience;
-        while !publisher.matching_status().await.map_err(doing())?.matching() {
-            if Instant::now() >= give_up {
-                let awaited = format!("a subscriber to {}: is `proprio run` up, with this rig?", sensor.key);
-                return Err(WireError::Timeout { awaited, after: options.patience });
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.relinking.abort();
+    }
+}
+
+/// Sends again what has to be, whenever an engine comes back.
+async fn relink(ways: Weak<Ways>, relinked: Arc<Notify>) {
+    loop {
+        relinked.notified().await;
+        let Some(ways) = ways.upgrade() else { return };
+        for outlet in ways.outlets.iter().flatten() {
+            if let Err(error) = outlet.relink(&ways.window).await {
+                tracing::error!(%error, "what was not acknowledged could not be sent again");
             }
-            sleep(LOOK).await;
         }
-        let token = declare_presence(session, &sensor.key).await?;
-        Ok(Self { publisher, last_sequence: AtomicI64::new(-1), _token: token })
     }
-
-    async fn put(&self, sensor: &Sensor, encoding: &'static str, payload: Vec<u8>) -> Result<(), WireError> {
-        self.publisher.put(payload).encoding(encoding).await.map_err(WireError::zenoh(format!("publishing on {}", sensor.key)))
-    }
-}
-
-/// What is on its way, by sensor.
-struct Window {
-    state: Mutex<InFlight>,
-    moved: Notify,
-}
-
-struct InFlight {
-    /// Last sequence and bytes of each message.
-    messages: Vec<VecDeque<(i64, usize)>>,
-    acked: Vec<i64>,
-    bytes: usize,
 }
 
 /// How far the acknowledgements had come, and when.
 struct Progress {
     acknowledged: i64,
     since: Instant,
-    is_first: bool,
 }
 
 impl Progress {
     fn new(acknowledged: i64) -> Self {
-        Self { acknowledged, since: Instant::now(), is_first: true }
+        Self { acknowledged, since: Instant::now() }
     }
-}
-
-impl Window {
-    fn new(sensors: usize) -> Self {
-        let state = InFlight { messages: vec![VecDeque::new(); sensors], acked: vec![-1; sensors], bytes: 0 };
-        Self { state: Mutex::new(state), moved: Notify::new() }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, InFlight> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn sent(&self, sensor: usize, last_sequence: i64, bytes: usize) {
-        let mut state = self.lock();
-        state.messages[sensor].push_back((last_sequence, bytes));
-        state.bytes += bytes;
-    }
-
-    fn acknowledge(&self, sensor: usize, sequence: i64) {
-        let mut state = self.lock();
-        if sequence <= state.acked[sensor] {
-            return;
-        }
-        state.acked[sensor] = sequence;
-        while let Some((_, bytes)) = state.messages[sensor].pop_front_if(|(last, _)| *last <= sequence) {
-            state.bytes -= bytes;
-        }
-        drop(state);
-        self.moved.notify_waiters();
-    }
-
-    fn acked(&self, sensor: usize) -> i64 {
-        self.lock().acked[sensor]
-    }
-
-    /// Grows with every acknowledgement of any sensor.
-    fn acknowledged(&self) -> i64 {
-        self.lock().acked.iter().fold(0, |sum: i64, acked| sum.wrapping_add(*acked))
-    }
-
-    /// A message longer than the window goes when nothing else is on its way.
-    fn has_room(&self, bytes: usize, window_bytes: usize) -> bool {
-        let in_flight = self.lock().bytes;
-        in_flight == 0 || in_flight + bytes <= window_bytes
-    }
-
-    /// Until the next acknowledgement, or a while: a missed wake-up costs that while, and nothing more.
-    async fn wait(&self, at_most: Duration) {
-        let _ = timeout(at_most.min(LOOK), self.moved.notified()).await;
-    }
-}
-
-async fn subscribe_acks(session: &Session, rig: &Rig, boot: i64, window: Arc<Window>) -> Result<Subscriber<()>, WireError> {
-    let prefix = proprio_core::control::key::ack(&rig.name, "");
-    let names: Vec<_> = rig.sensors.iter().map(|sensor| sensor.name.clone()).collect();
-    let all = format!("{prefix}*");
-    let take = move |sample: Sample| {
-        let name = sample.key_expr().as_str().strip_prefix(&prefix);
-        let sensor = name.and_then(|name| names.iter().position(|known| known == name));
-        let ack = serde_json::from_slice::<Ack>(&sample.payload().to_bytes()).ok().filter(|ack| ack.boot == boot);
-        if let (Some(sensor), Some(ack)) = (sensor, ack) {
-            window.acknowledge(sensor, ack.sequence);
-        }
-    };
-    session.declare_subscriber(&all).callback(take).await.map_err(WireError::zenoh(format!("subscribing to {all}")))
 }
 
 /// Parts of about one message each, so that a long packet is not encoded whole and then again in halves.

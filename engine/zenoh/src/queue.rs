@@ -75,6 +75,15 @@ impl Queue {
         self.filled.notify_one();
     }
 
+    /// Queues a decision that the wire brings; it is left out when there is no room.
+    pub fn push_decision(&self, decision: Decision, arrival_ns: TimeNs) {
+        let mut state = self.lock();
+        if state.bytes + ENTRY_BYTES <= self.limit_bytes {
+            state.push(Arrival { arrival_ns, incoming: Incoming::Event(Event::Decision(decision)) });
+            self.filled.notify_one();
+        }
+    }
+
     /// Takes up to about `max_bytes`, at least one entry when there is one; waits up to `timeout` for the first.
     /// `now_ns` stamps drops that no later message told of.
     pub fn take(&self, timeout: Duration, max_bytes: usize, now_ns: impl FnOnce() -> TimeNs) -> Vec<Arrival> {

@@ -9,7 +9,7 @@ use std::time::Instant;
 use anyhow::Context as _;
 use proprio_core::control::Request;
 use proprio_simulate::{Impairments, Layout, Options as SimulationOptions, PerSide, Simulation};
-use proprio_tables::{Format, output};
+use proprio_tables::{COMMIT_INTERVAL, Format, output};
 use proprio_zenoh::{Publisher, PublisherOptions, SessionOptions, Speed};
 
 use super::publishing::{PATIENCE, bar, change};
@@ -71,7 +71,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let endpoint = free_endpoint()?;
     let zenoh = SessionOptions { listen: vec![endpoint.clone()], ..SessionOptions::default() };
     println!("engine      pipelines/walking on rig {}, zenoh router on {endpoint}", rig.name);
-    let options = Options { pipeline, data: args.data.clone(), zenoh, metrics: None, queue_bytes: 64 << 20 };
+    let options = Options { pipeline, data: args.data.clone(), zenoh, metrics: None, queue_bytes: 64 << 20, commit_every: COMMIT_INTERVAL };
     let engine = Engine::start(loaded, options).await?;
 
     let simulation = Simulation::new(simulation_options(&args, &rig.name))?;

@@ -7,16 +7,15 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::{Context as _, bail};
-use proprio_core::TableChunk;
-use proprio_recording::{Disk, Folder, Reader, SessionEntry};
+use proprio_core::{TableChunk, TimeNs, rows};
+use proprio_recording::{Disk, Folder, SessionEntry};
+use proprio_runtime::Plan;
+use proprio_tables::Reader;
 use serde::Serialize;
 
 use super::publishing::bar;
 use super::test::ANSWERS_OFF;
-use crate::engine::fold::Fold;
-use crate::engine::recovery::{bases, plan_of};
-use crate::engine::replay::Replay;
-use crate::lineage::Origin;
+use crate::engine::reigns::{self, plan_of};
 use crate::verify::{Difference, Verify};
 
 /// Runs a recorded session through the pipeline that it was recorded under, as fast as it goes.
@@ -43,10 +42,10 @@ pub struct Args {
 
 /// What a replay came to.
 #[derive(Debug, Serialize)]
-pub struct Replayed {
+struct Outcome {
     session: String,
     messages: u64,
-    /// Seconds between the first and the last arrival.
+    /// Seconds of event time that the sensors cover.
     recorded_s: f64,
     took_s: f64,
     /// Shares of the time: reading the recording, running the plan, comparing.
@@ -121,47 +120,74 @@ fn chosen(disk: &Arc<dyn Disk>, rig: &str, wanted: &str) -> anyhow::Result<Vec<S
     Ok(sessions)
 }
 
-async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Replayed> {
-    let bases = bases(disk, rig, session)?;
-    let mut fold = Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since);
-    let other_build = bases.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
-    let mut runs = BTreeSet::from([fold.run_id().to_owned()]);
+async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Outcome> {
+    let (reigns, _) = reigns::reigns(disk, rig, session)?;
+    let runs_here = plan_of(&reigns[0].texts).map(|plan| crate::lineage::of(&plan).run_id())?;
+    let other_build = reigns[0].texts.get("run_id").is_some_and(|run_id| *run_id != runs_here);
     let mut verify = args.verify.then(|| Verify::new(&session.id, other_build));
     let begun = Instant::now();
-    let mut outcome = Replayed::new(&session.id, other_build);
+    let mut outcome = Outcome::new(&session.id, other_build);
     let length_ns = session.last.map_or(0, |last| last.log_time_ns - session.first_log_time_ns);
     let progress = bar(length_ns.max(1), "replaying");
-    let reader = Reader::open(disk, rig, session.first_position)?;
-    let mut replay = Replay::new(reader, &mut fold, &bases.known, session.last.map(|last| last.position));
-    while let Some(step) = replay.step()? {
-        let rows: Vec<&TableChunk> =
-            step.chunks.iter().filter(|chunk| bases.known.get(&chunk.table).is_none_or(|known| chunk.position > *known)).collect();
-        for chunk in &rows {
+    let mut span = Span::default();
+    let replayed = reigns::replay(disk, rig, session, |chunks, plan, log_time_ns| {
+        for chunk in chunks {
             *outcome.rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
+            span.see(chunk, plan);
         }
         if let Some(verify) = &mut verify {
             let comparing = Instant::now();
-            verify.replayed(&rows, replay.fold.plan())?;
+            verify.replayed(chunks, plan)?;
             outcome.comparing_s += comparing.elapsed().as_secs_f64();
         }
-        outcome.messages += step.messages as u64;
-        outcome.recorded_s = (step.log_time_ns - session.first_log_time_ns) as f64 / 1e9;
-        runs.insert(replay.fold.run_id().to_owned());
-        progress.set_position((step.log_time_ns - session.first_log_time_ns).max(0) as u64);
-    }
-    (outcome.reading_s, outcome.running_s) = (replay.reading_s, replay.running_s);
+        progress.set_position((log_time_ns - session.first_log_time_ns).max(0) as u64);
+        Ok(())
+    })?;
+    outcome.messages = replayed.messages;
+    outcome.recorded_s = span.seconds();
+    (outcome.reading_s, outcome.running_s) = (replayed.reading_s, replayed.running_s);
     progress.finish_and_clear();
     if let Some(verify) = verify {
         let comparing = Instant::now();
-        outcome.difference = verify.compare(&args.data, &runs).await?;
+        let reader = Reader::open(&args.data).await.context("the tables can't be read")?;
+        outcome.difference = verify.compare(&reader, &replayed.runs).await?;
         outcome.identical = Some(outcome.difference.is_none());
+        if let Some(difference) = &mut outcome.difference {
+            let mut rows = BTreeSet::new();
+            reigns::replay(disk, rig, session, |chunks, plan, _| {
+                for chunk in chunks {
+                    rows.extend(verify.rows_of(difference, chunk, plan)?);
+                }
+                Ok(())
+            })?;
+            verify.show(difference, &reader, &replayed.runs, rows).await?;
+        }
         outcome.comparing_s += comparing.elapsed().as_secs_f64();
     }
     outcome.took_s = begun.elapsed().as_secs_f64();
     Ok(outcome)
 }
 
-impl Replayed {
+/// The event time that the sensors' rows cover.
+#[derive(Default)]
+struct Span(Option<(TimeNs, TimeNs)>);
+
+impl Span {
+    fn see(&mut self, chunk: &TableChunk, plan: &Plan) {
+        let times = rows::times(&chunk.rows);
+        let is_sampled = plan.rig.sensors.iter().any(|sensor| sensor.kind.is_sampled() && sensor.kind.name() == chunk.table);
+        if let (true, Some(first), Some(last)) = (is_sampled, times.first(), times.last()) {
+            let (from, to) = self.0.unwrap_or((*first, *last));
+            self.0 = Some((from.min(*first), to.max(*last)));
+        }
+    }
+
+    fn seconds(&self) -> f64 {
+        self.0.map_or(0.0, |(from, to)| (to - from) as f64 / 1e9)
+    }
+}
+
+impl Outcome {
     fn new(session: &str, other_build: bool) -> Self {
         Self {
             session: session.to_owned(),

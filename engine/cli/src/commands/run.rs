@@ -35,6 +35,9 @@ pub struct Args {
     /// told in the log.
     #[arg(long)]
     watch: bool,
+    /// How long rows wait in memory before they are committed to the tables on disk; the recording has them at once.
+    #[arg(long, default_value = "10 s", value_parser = super::play::duration, value_name = "DURATION")]
+    commit_interval: proprio_core::quantity::Duration,
     #[command(flatten)]
     network: ListenArgs,
 }
@@ -54,6 +57,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         zenoh: args.network.options(),
         metrics: args.metrics,
         queue_bytes: (args.queue as usize) << 20,
+        commit_every: Duration::from_nanos(args.commit_interval.nanoseconds().max(0).cast_unsigned()),
     };
     let engine = Engine::start(loaded, options).await?;
     tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());

@@ -66,6 +66,10 @@ pub struct Args {
     /// How much time one packet covers; a long one makes fewer messages.
     #[arg(long, default_value = "20 ms", value_parser = duration)]
     packet: Duration,
+    /// How many of each sensor's messages are kept, for an engine that restarts to fetch what it missed. Without, what is not
+    /// acknowledged waits and is sent again.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1_000_000), value_name = "MESSAGES")]
+    cache: Option<u32>,
     /// Event time of the first sample, RFC 3339.
     #[arg(long, value_parser = time, value_name = "TIME")]
     start: Option<TimeNs>,
@@ -155,7 +159,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         options.start_ns = proprio_zenoh::ArrivalClock::start().now_ns();
     }
     let mut simulation = Simulation::new(options)?;
-    let publisher = Publisher::open(&session, &rig, PublisherOptions { paced, ..PublisherOptions::default() }).await?;
+    let cache = args.cache.map(|messages| messages as usize);
+    let publisher = Publisher::open(&session, &rig, PublisherOptions { paced, cache, ..PublisherOptions::default() }).await?;
     let bar = bar(args.duration.nanoseconds(), "publishing");
     deliver_with_garbage(&mut simulation, &publisher, &rig, args.speed, paced, &bar, Some(&session)).await?;
     let published = publisher.end().await?;

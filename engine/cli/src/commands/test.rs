@@ -16,8 +16,8 @@ use proprio_zenoh::wire;
 
 use super::{play, simulate};
 
-/// Runs the tests in pipeline files: each plays a recording or a simulation through the plan, straight and message by
-/// message, and compares tables with the files that hold what they must hold. Exits with 3 when one differs.
+/// Runs the tests in pipeline files: each plays a recording or a simulation through the plan, straight, message by message
+/// and from snapshot to snapshot, and compares tables with the files that hold what they must hold. Exits with 3 when one differs.
 ///
 /// `UPDATE_GOLDENS=1` writes those files anew.
 #[derive(Debug, clap::Args)]
@@ -29,6 +29,11 @@ pub struct Args {
 
 /// Exit code of a test or a demo whose answers are off.
 pub const ANSWERS_OFF: u8 = 3;
+
+/// The run that a test's rows belong to.
+const RUN: &str = "test";
+/// How often a test's worker is resumed from a snapshot.
+const RESUMED: usize = 20;
 
 /// Runs every test of every file.
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
@@ -78,6 +83,9 @@ fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
     if tables != self::tables(plan, &messages, 1)? {
         differences.push("message by message it gives other rows than in one go".to_owned());
     }
+    if tables != resumed(plan, &messages)? {
+        differences.push("resumed from snapshots it gives other rows than in one go".to_owned());
+    }
     for (table, path) in &test.expect {
         let rows = tables.get(table).map_or(&[][..], Vec::as_slice);
         if std::env::var_os("UPDATE_GOLDENS").is_some() {
@@ -115,12 +123,25 @@ fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
 
 /// Rows by table, as `chunk` messages at a time give them.
 fn tables(plan: &Arc<Plan>, messages: &[Recorded], chunk: usize) -> anyhow::Result<BTreeMap<String, Vec<RecordBatch>>> {
-    let mut worker = Worker::new(plan.clone(), wire::decode, "test".to_owned());
+    let mut worker = Worker::new(plan.clone(), wire::decode, RUN.to_owned());
+    by_table(messages.chunks(chunk.min(messages.len())).flat_map(|messages| worker.advance(messages)))
+}
+
+/// Rows by table, when a worker after the other takes over from a snapshot.
+fn resumed(plan: &Arc<Plan>, messages: &[Recorded]) -> anyhow::Result<BTreeMap<String, Vec<RecordBatch>>> {
+    let mut worker = Worker::new(plan.clone(), wire::decode, RUN.to_owned());
+    let mut chunks = Vec::new();
+    for messages in messages.chunks(messages.len().div_ceil(RESUMED)) {
+        chunks.extend(worker.advance(messages));
+        worker = Worker::restore(plan.clone(), wire::decode, RUN.to_owned(), &worker.snapshot())?;
+    }
+    by_table(chunks.into_iter())
+}
+
+fn by_table(chunks: impl Iterator<Item = TableChunk>) -> anyhow::Result<BTreeMap<String, Vec<RecordBatch>>> {
     let mut by_stream: BTreeMap<(String, Option<String>), Vec<RecordBatch>> = BTreeMap::new();
-    for messages in messages.chunks(chunk.min(messages.len())) {
-        for TableChunk { table, key, rows, .. } in worker.advance(messages) {
-            by_stream.entry((table, key)).or_default().push(rows);
-        }
+    for TableChunk { table, key, rows, .. } in chunks {
+        by_stream.entry((table, key)).or_default().push(rows);
     }
     let mut tables: BTreeMap<String, Vec<RecordBatch>> = BTreeMap::new();
     for ((table, _), batches) in by_stream {

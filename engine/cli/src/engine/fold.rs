@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use proprio_core::table::system;
-use proprio_core::{Decision, Event, Recorded, TableChunk};
+use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
 use proprio_operators::REGISTRY;
 use proprio_runtime::lineage::Lineage;
 use proprio_runtime::worker::Reloaded;
@@ -119,16 +119,21 @@ impl Fold {
         Ok(())
     }
 
-    /// The row of `lineage` for this run in the open session.
-    fn name_run(&self, message: &Recorded, chunks: &mut Vec<TableChunk>) {
-        chunks.push(TableChunk {
+    /// The row of `lineage` for this run in a session.
+    pub fn lineage_chunk(&self, session: &str, position: i64, time_ns: TimeNs) -> TableChunk {
+        TableChunk {
             table: system::LINEAGE.to_owned(),
             key: None,
-            session: self.session().to_owned(),
+            session: session.to_owned(),
             run_id: self.run_id.clone(),
-            rows: lineage::row(&self.lineage, self.origin, message.log_time_ns),
-            position: message.position,
-        });
+            rows: lineage::row(&self.lineage, self.origin, time_ns),
+            position,
+        }
+    }
+
+    /// Names this run in the open session, from a message on.
+    fn name_run(&self, message: &Recorded, chunks: &mut Vec<TableChunk>) {
+        chunks.push(self.lineage_chunk(self.session(), message.position, message.log_time_ns));
     }
 }
 

@@ -1,12 +1,13 @@
 //! A rig at work, without its network and its clock: what arrives is recorded, folded and kept, and what is durable is
 //! acknowledged. The running engine and the fault bench drive the same thing.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context as _;
 use proprio_core::control::Ack;
 use proprio_core::table::system::{self, audit_kind};
-use proprio_core::{Decision, Event, Recorded, Rig, TableChunk, TimeNs};
+use proprio_core::{Decision, Event, Recorded, Rig, SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Recorder, Snapshot, Snapshots, Texts};
 use proprio_runtime::Plan;
 use proprio_zenoh::{Arrival, Incoming, wire};
@@ -32,6 +33,8 @@ pub struct Live {
     sink: Arc<dyn Sink>,
     pending: PendingAcks,
     rounds: Rounds,
+    /// Rows given to each table since the start.
+    table_rows: BTreeMap<String, u64>,
 }
 
 /// Where the commit rounds stand.
@@ -56,8 +59,8 @@ impl Live {
         let mut snapshots = snapshots.lock().unwrap_or_else(PoisonError::into_inner);
         let (fold, recovered) = recovery::recover(plan, &disk, &mut snapshots, &*sink)?;
         drop(snapshots);
-        let liveness = Liveness::resumed(&fold.plan().rig, &fold.worker().source_starts(), now_ns);
-        let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default() };
+        let liveness = Liveness::resumed(&fold.plan().rig, &recovered.sources, now_ns);
+        let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default(), table_rows: BTreeMap::new() };
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
@@ -65,7 +68,8 @@ impl Live {
         };
         live.decide(vec![start], now_ns)?;
         if live.fold.session().is_empty() {
-            let start = live.session_start(None, None, None, now_ns);
+            // The first session knows how far the sensors had counted in the last one.
+            let start = live.start_with(recovered.sources.clone(), now_ns);
             live.decide(vec![start], now_ns)?;
         }
         live.note(&Audit { kind: audit_kind::ENGINE_START, detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
@@ -128,8 +132,9 @@ impl Live {
         let texts = texts(plan);
         let run_id = crate::lineage::of(plan).run_id();
         let was = self.rig().clone();
-        let decided = self.decide(vec![Decision::Reload { run_id, texts: texts.clone() }], now_ns)?;
+        // The reload is the first message of a segment with its texts, so that heads alone tell what is in force.
         self.recorder.begin_segment(&plan.rig, &texts);
+        let decided = self.decide(vec![Decision::Reload { run_id, texts }], now_ns)?;
         self.liveness.follow(&was, &plan.rig, now_ns);
         Ok(decided)
     }
@@ -195,10 +200,22 @@ impl Live {
 
     /// The start of a session that is unique in the rig: its name is the arrival time and the next position.
     pub fn session_start(&self, subject: Option<String>, task: Option<String>, from_ns: Option<TimeNs>, now_ns: TimeNs) -> Decision {
-        let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
-        let session = format!("{time}-{}", self.recorder.next_position());
         let sources = self.fold.worker().source_starts();
-        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources }
+        Decision::SessionStart { session: self.session_name(now_ns), subject, task, from_ns: from_ns.unwrap_or(now_ns), sources }
+    }
+
+    fn start_with(&self, sources: BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Decision {
+        Decision::SessionStart { session: self.session_name(now_ns), subject: None, task: None, from_ns: now_ns, sources }
+    }
+
+    fn session_name(&self, now_ns: TimeNs) -> String {
+        let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
+        format!("{time}-{}", self.recorder.next_position())
+    }
+
+    /// Rows given to each table since the start.
+    pub fn table_rows(&self) -> &BTreeMap<String, u64> {
+        &self.table_rows
     }
 
     /// The rig in force.
@@ -255,6 +272,9 @@ impl Live {
         let Some(last) = messages.last() else { return Ok(Vec::new()) };
         let chunks = self.fold.advance(messages)?;
         self.sink.append(&chunks, last.position).context("rows can't be taken into the tables")?;
+        for chunk in &chunks {
+            *self.table_rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
+        }
         self.pending.add(last.position, self.fold.worker().sequences());
         self.alerts(&chunks, last.log_time_ns)
     }

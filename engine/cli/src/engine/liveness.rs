@@ -30,12 +30,7 @@ struct Source {
 }
 
 impl Liveness {
-    /// No source has been heard yet.
-    pub fn new(rig: &Rig, now_ns: TimeNs) -> Self {
-        Self { sources: rig.sensors.iter().map(|sensor| Source::new(sensor, now_ns)).collect() }
-    }
-
-    /// Sources go on where the recording left them.
+    /// Sources go on where the recording left them; others have not been heard yet.
     pub fn resumed(rig: &Rig, starts: &BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Self {
         let source = |sensor: &Sensor| match starts.get(&sensor.name) {
             Some(start) if start.sequence.is_some() => Source {
@@ -148,7 +143,7 @@ mod tests {
     }
 
     fn liveness() -> Liveness {
-        Liveness::new(&rig(), 0)
+        Liveness::resumed(&rig(), &BTreeMap::new(), 0)
     }
 
     #[test]

@@ -102,9 +102,10 @@ impl Metrics {
         self.lag(&status.stream, status.watermark_ns, now_ns);
     }
 
-    /// Rows were handed to a table.
-    pub fn table(&self, table: &str, rows: usize) {
-        self.table_rows.with_label_values(&[table]).inc_by(rows as u64);
+    /// Takes how many rows a table was given since the start.
+    pub fn table(&self, table: &str, rows: u64) {
+        let counter = self.table_rows.with_label_values(&[table]);
+        counter.inc_by(rows.saturating_sub(counter.get()));
     }
 
     /// An alert of a live session went out.

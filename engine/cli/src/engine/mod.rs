@@ -9,6 +9,7 @@ pub mod live;
 mod liveness;
 mod metrics;
 pub mod recovery;
+pub mod reigns;
 pub mod replay;
 mod requests;
 mod room;
@@ -20,6 +21,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
@@ -47,6 +49,8 @@ pub struct Options {
     pub metrics: Option<SocketAddr>,
     /// Bound of the ingress queue, in bytes.
     pub queue_bytes: usize,
+    /// How long rows wait for a commit round.
+    pub commit_every: Duration,
 }
 
 /// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
@@ -73,6 +77,7 @@ impl Engine {
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
+        store.commit_every(options.commit_every);
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.
         let (held, next) = (store.tables_position(), recorder.next_position());
@@ -97,13 +102,13 @@ impl Engine {
         let now_ns = clock.now_ns();
         let opened = tokio::task::spawn_blocking(move || Live::open(plan, parts, now_ns)).await?;
         let (live, recovered) = opened.context("the rig can't be brought up")?;
-        if recovered.session.is_some() {
+        if recovered.session.is_some() || recovered.ended > 0 {
             tracing::info!("recovered: {recovered}");
         }
         let acks = AckPublisher::open(&session, &rig).await?;
         let (control, calls) = ControlServer::open(&session, &rig.name).await?;
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
-        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes).await?;
+        let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
         let running = Running::announce(&options.data, &rig.name, &endpoint)?;
 

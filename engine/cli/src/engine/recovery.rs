@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use proprio_operators::REGISTRY;
-use proprio_core::{Decision, Event, Recorded, Rig};
-use proprio_recording::{Disk, Head, Read, Reader, SessionEntry, Snapshots, Texts};
+use proprio_core::SourceStart;
+use proprio_recording::{Disk, Reader, SessionEntry, Snapshots};
 use proprio_runtime::Plan;
 
-use super::fold::{Fold, rendered};
+use super::fold::Fold;
 use super::live::texts;
+use super::reigns::{plan_of, reigns};
 use super::replay::Replay;
 use super::sink::Sink;
 use crate::lineage::Origin;
@@ -30,19 +30,25 @@ pub struct Recovered {
     pub undeclared: u64,
     /// Set when the session was another run's until now: the tables' last transactions.
     pub takes_over: Option<BTreeMap<String, i64>>,
+    /// What each sensor had come to, by name.
+    pub sources: BTreeMap<String, SourceStart>,
+    /// Sessions that had ended with rows uncommitted.
+    pub ended: u64,
     /// How long it took.
     pub seconds: f64,
 }
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Some(session) = &self.session else { return f.write_str("no session was open") };
-        write!(f, "session {session} goes on: ")?;
-        match self.snapshot {
-            Some(position) => write!(f, "snapshot at {position}, then ")?,
-            None => write!(f, "from its start, ")?,
+        match (&self.session, self.snapshot) {
+            (None, _) => write!(f, "no session was open")?,
+            (Some(session), Some(position)) => write!(f, "session {session} goes on from the snapshot at {position}")?,
+            (Some(session), None) => write!(f, "session {session} goes on, run again from its start")?,
         }
-        write!(f, "{} messages in {:.2} s", self.messages, self.seconds)?;
+        if self.ended > 0 {
+            write!(f, "; {} that had ended had rows uncommitted", self.ended)?;
+        }
+        write!(f, "; {} messages in {:.2} s", self.messages, self.seconds)?;
         if self.takes_over.is_some() {
             write!(f, "; under another run than before")?;
         }
@@ -50,49 +56,129 @@ impl fmt::Display for Recovered {
     }
 }
 
-/// The fold as it was after the recording's last message. Rows that the tables lack are appended.
+/// The fold as it was after the recording's last message. Rows that the tables lack are appended: of the open session, and of
+/// those that ended after the last whole commit round.
 ///
 /// # Errors
 /// When the recording can't be read, or rows don't fit their tables.
 pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots, sink: &dyn Sink) -> anyhow::Result<(Fold, Recovered)> {
     let begun = Instant::now();
     let sessions = proprio_recording::sessions(&**disk, &plan.rig.name).context("the recording can't be listed")?;
-    let Some(open) = sessions.last().filter(|session| session.last.is_none()) else {
-        return Ok((Fold::new(plan, Origin::Live), Recovered::default()));
-    };
-    let mut recovered = Recovered { session: Some(open.id.clone()), ..Recovered::default() };
-    let (mut fold, from) = match newest_snapshot(&plan, open, snapshots) {
-        Some((fold, position)) => {
-            recovered.snapshot = Some(position);
-            (fold, position + 1)
+    let whole = snapshots.newest_position().context("the snapshots can't be listed")?.unwrap_or(-1);
+    let mut recovered = Recovered::default();
+    let is_due = |session: &&SessionEntry| session.gone.is_none() && session.last.is_some_and(|last| last.position > whole);
+    for session in sessions.iter().filter(is_due) {
+        recovered.sources = append_ended(disk, &plan.rig.name, session, sink, &mut recovered)?.worker().source_starts();
+    }
+    let fold = match sessions.last() {
+        Some(open) if open.last.is_none() => {
+            let fold = resume(&plan, disk, open, snapshots, sink, &mut recovered)?;
+            recovered.sources = fold.worker().source_starts();
+            fold
         }
-        None => {
-            let bases = bases(disk, &plan.rig.name, open)?;
-            recovered.takes_over = (bases.last_texts != texts(&plan)).then(|| sink.transactions());
-            let fold = if recovered.takes_over.is_some() {
-                Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX)
-            } else {
-                Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since)
-            };
-            (fold, open.first_position)
+        Some(ended) => {
+            if !is_due(&ended) {
+                recovered.sources = sources_after(&plan, disk, ended, snapshots)?;
+            }
+            Fold::new(plan, Origin::Live)
         }
+        None => Fold::new(plan, Origin::Live),
     };
-    let reader = Reader::open(disk, &plan.rig.name, from)?;
-    let mut replay = Replay::new(reader, &mut fold, &sink.transactions(), None);
-    while let Some(step) = replay.step().context("the open session can't be recovered")? {
+    recovered.seconds = begun.elapsed().as_secs_f64();
+    Ok((fold, recovered))
+}
+
+/// What the sensors had come to when the last session ended with all its rows committed: its last round kept it, or else the
+/// session tells again.
+fn sources_after(
+    plan: &Arc<Plan>,
+    disk: &Arc<dyn Disk>,
+    ended: &SessionEntry,
+    snapshots: &mut Snapshots,
+) -> anyhow::Result<BTreeMap<String, SourceStart>> {
+    let run_id = crate::lineage::of(plan).run_id();
+    let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok().flatten();
+    let after = snapshot.filter(|snapshot| ended.last.is_none_or(|last| snapshot.position >= last.position));
+    if let Some(fold) = after.and_then(|snapshot| Fold::restore(plan.clone(), &snapshot.state).ok()) {
+        return Ok(fold.worker().source_starts());
+    }
+    if ended.gone.is_some() {
+        return Ok(BTreeMap::new());
+    }
+    let mut fold = Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX);
+    let reader = Reader::open(disk, &plan.rig.name, ended.first_position)?;
+    let mut replay = Replay::new(reader, &mut fold, Vec::new(), ended.last.map(|last| last.position));
+    while replay.step().context("the last session can't be read again")?.is_some() {}
+    Ok(fold.worker().source_starts())
+}
+
+/// Appends what the tables lack of a session that had ended, and gives its fold at the end.
+fn append_ended(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry, sink: &dyn Sink, recovered: &mut Recovered) -> anyhow::Result<Fold> {
+    let (reigns, _) = reigns(disk, rig, session)?;
+    let reign = reigns.last().expect("a session has a reign");
+    let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since);
+    let last = session.last.expect("it has ended");
+    let other_build = reign.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
+    run(disk, rig, session.first_position, Some(last.position), &mut fold, sink, recovered)?;
+    if other_build {
+        // Another build makes the missing rows; its name must stand beside them.
+        let named = fold.lineage_chunk(&session.id, last.position, last.log_time_ns);
+        sink.append(&[named], last.position).context("recovered rows can't be taken into the tables")?;
+    }
+    recovered.ended += 1;
+    Ok(fold)
+}
+
+/// The open session's fold.
+fn resume(
+    plan: &Arc<Plan>,
+    disk: &Arc<dyn Disk>,
+    open: &SessionEntry,
+    snapshots: &mut Snapshots,
+    sink: &dyn Sink,
+    recovered: &mut Recovered,
+) -> anyhow::Result<Fold> {
+    recovered.session = Some(open.id.clone());
+    let (reigns, last_texts) = reigns(disk, &plan.rig.name, open)?;
+    let reign = reigns.last().expect("a session has a reign");
+    let (mut fold, from) = if last_texts != texts(plan) {
+        recovered.takes_over = Some(sink.transactions());
+        (Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX), open.first_position)
+    } else if let Some((fold, position)) = newest_snapshot(plan, open, reign.since, snapshots) {
+        recovered.snapshot = Some(position);
+        (fold, position + 1)
+    } else {
+        (Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since), open.first_position)
+    };
+    run(disk, &plan.rig.name, from, None, &mut fold, sink, recovered)?;
+    Ok(fold.obeying_after(-1))
+}
+
+/// Runs recorded messages through a fold, and appends what the tables lack of their rows.
+fn run(
+    disk: &Arc<dyn Disk>,
+    rig: &str,
+    from: i64,
+    last: Option<i64>,
+    fold: &mut Fold,
+    sink: &dyn Sink,
+    recovered: &mut Recovered,
+) -> anyhow::Result<()> {
+    let ends = sink.transactions().into_values().collect();
+    let mut replay = Replay::new(Reader::open(disk, rig, from)?, fold, ends, last);
+    while let Some(step) = replay.step().context("a session can't be recovered")? {
         recovered.messages += step.messages as u64;
         sink.append(&step.chunks, step.position).context("recovered rows can't be taken into the tables")?;
     }
-    recovered.undeclared = replay.undeclared;
-    recovered.seconds = begun.elapsed().as_secs_f64();
-    Ok((fold.obeying_after(-1), recovered))
+    recovered.undeclared += replay.undeclared;
+    Ok(())
 }
 
-/// The newest state of this run in the open session that can be read, and its position.
-fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, snapshots: &mut Snapshots) -> Option<(Fold, i64)> {
+/// The newest state of this run in the open session, after `since`, that can be read, and its position.
+fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, since: i64, snapshots: &mut Snapshots) -> Option<(Fold, i64)> {
     let run_id = crate::lineage::of(plan).run_id();
     let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok()??;
-    if snapshot.session != open.id {
+    if snapshot.session != open.id || snapshot.position < since {
         return None;
     }
     match Fold::restore(plan.clone(), &snapshot.state) {
@@ -104,56 +190,3 @@ fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, snapshots: &mut Snapsh
     }
 }
 
-/// With which files a session's rows are made.
-pub struct Bases {
-    /// Those it began with, or those of the last restart that took it over.
-    pub texts: Texts,
-    /// Position of that restart; −1 when there was none. Reloads before it no longer count.
-    pub since: i64,
-    /// The tables' last transactions at that restart: rows up to there are other runs'.
-    pub known: BTreeMap<String, i64>,
-    /// How often a restart took it over.
-    pub takeovers: usize,
-    /// Those in force at its end.
-    pub last_texts: Texts,
-}
-
-/// With which files a session's rows are made, from the heads of its segments.
-///
-/// # Errors
-/// When the recording can't be read.
-pub fn bases(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Bases> {
-    let mut bases = Bases { texts: session.texts.clone(), since: -1, known: BTreeMap::new(), takeovers: 0, last_texts: session.texts.clone() };
-    let heads = proprio_recording::heads(&**disk, rig)?;
-    let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
-    for head in heads.iter().filter(mine) {
-        if head.texts != bases.last_texts
-            && let Some(known) = taken_over(disk, rig, head.first_position)?
-        {
-            (bases.texts, bases.since, bases.known) = (head.texts.clone(), head.first_position, known);
-            bases.takeovers += 1;
-        }
-        bases.last_texts.clone_from(&head.texts);
-    }
-    Ok(bases)
-}
-
-/// The tables' last transactions when an engine start at this position took the session over from another run.
-fn taken_over(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Result<Option<BTreeMap<String, i64>>> {
-    // An engine start is about no sensor, so any rig reads it.
-    let none = Rig { name: rig.to_owned(), sensors: Vec::new() };
-    let first = Reader::open(disk, rig, position)?.next(&none)?;
-    let Some(Read::Message(Recorded { event: Event::Decision(Decision::EngineStart { takes_over, .. }), .. })) = first else {
-        return Ok(None);
-    };
-    Ok(takes_over)
-}
-
-/// The plan that a segment's texts make.
-///
-/// # Errors
-/// When this build finds mistakes in them.
-pub fn plan_of(texts: &Texts) -> anyhow::Result<Arc<Plan>> {
-    let loaded = proprio_runtime::load_texts(texts, REGISTRY).map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
-    Ok(Arc::new(loaded.context("the recorded files make no plan in this build")?.plan))
-}

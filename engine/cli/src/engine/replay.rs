@@ -1,6 +1,5 @@
 //! How are recorded messages run through a fold, a chunk at a time, in bounded memory?
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
@@ -44,9 +43,8 @@ pub struct Step {
 }
 
 impl<'a> Replay<'a> {
-    /// What `reader` gives, up to `last`, in chunks that end at the tables' transactions among others.
-    pub fn new(reader: Reader, fold: &'a mut Fold, transactions: &BTreeMap<String, i64>, last: Option<i64>) -> Self {
-        let mut ends: Vec<i64> = transactions.values().copied().collect();
+    /// What `reader` gives, up to `last`, in chunks that end at `ends`, the tables' transactions, among others.
+    pub fn new(reader: Reader, fold: &'a mut Fold, mut ends: Vec<i64>, last: Option<i64>) -> Self {
         ends.sort_unstable();
         ends.dedup();
         let mut ends = ends.into_iter();

@@ -194,6 +194,7 @@ impl Turn {
             self.metrics.source(&sensor.name, &sensor.stream(), &counts, watermark_ns, now_ns);
         }
         worker.steps().for_each(|status| self.metrics.step(&status, now_ns));
+        self.live.table_rows().iter().for_each(|(table, rows)| self.metrics.table(table, *rows));
         self.metrics.queue_bytes.set(self.ingress.counts().waiting_bytes as i64);
         self.metrics.hot_bytes.set(self.store.hot_bytes() as i64);
         self.metrics.recording_ok.set(i64::from(self.live.recorder().trouble().is_none()));
@@ -220,7 +221,9 @@ impl Turn {
         progress.reported = Instant::now() - REPORT_EVERY;
         self.report(progress);
         self.upkeep.end(&self.runtime);
-        self.runtime.block_on(self.store.commit(last)).context("the last commit round failed")
+        let round = self.live.capture();
+        self.runtime.block_on(commit(round, self.store.clone(), self.snapshots.clone())).context("the last commit round failed")?;
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! Did a script keep the promises? Live = replay = recovered, every sample accounted for, nothing acknowledged missing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
@@ -12,10 +12,7 @@ use proprio_zenoh::wire;
 
 use super::rig::Outcome;
 use super::tables::{ByTable, add};
-use crate::engine::fold::Fold;
-use crate::engine::recovery::{bases, plan_of};
-use crate::engine::replay::Replay;
-use crate::lineage::Origin;
+use crate::engine::reigns;
 
 /// Checks an outcome.
 ///
@@ -37,28 +34,13 @@ pub fn check(outcome: &Outcome, rig: &Rig) -> anyhow::Result<()> {
 /// Replays each session by itself, and compares.
 fn same_bytes(outcome: &Outcome, disk: &Arc<dyn Disk>, rig: &Rig) -> anyhow::Result<()> {
     let mut replayed = ByTable::new();
-    let mut stored = outcome.tables.digests();
     for session in proprio_recording::sessions(&**disk, &rig.name)? {
-        let bases = bases(disk, &rig.name, &session)?;
-        let mut fold = Fold::new(plan_of(&bases.texts)?, Origin::Live).obeying_after(bases.since);
-        let mut runs = BTreeSet::from([fold.run_id().to_owned()]);
-        let reader = Reader::open(disk, &rig.name, session.first_position)?;
-        let mut replay = Replay::new(reader, &mut fold, &bases.known, session.last.map(|last| last.position));
-        while let Some(step) = replay.step()? {
-            for chunk in step.chunks.iter().filter(|chunk| bases.known.get(&chunk.table).is_none_or(|known| chunk.position > *known)) {
-                add(&mut replayed, &chunk.table, chunk);
-            }
-            runs.insert(replay.fold.run_id().to_owned());
-        }
-        // Rows that another run had committed before a restart under other files are not made again.
-        let is_compared = |session_of: &str, run_id: &str| session_of != session.id || bases.takeovers == 0 || runs.contains(run_id);
-        stored.retain(|(session_of, run_id, _), _| is_compared(session_of, run_id));
-        if bases.takeovers > 1 {
-            // The same run may have come back; which of its rows are from before can't be told apart.
-            stored.retain(|(session_of, ..), _| *session_of != session.id);
-            replayed.retain(|(session_of, ..), _| *session_of != session.id);
-        }
+        reigns::replay(disk, &rig.name, &session, |chunks, _, _| {
+            chunks.iter().for_each(|chunk| add(&mut replayed, &chunk.table, chunk));
+            Ok(())
+        })?;
     }
+    let stored = outcome.tables.digests();
     for key in stored.keys().chain(replayed.keys()) {
         let (held, again) = (stored.get(key).cloned().unwrap_or_default(), replayed.get(key).cloned().unwrap_or_default());
         if let Some(second_ns) = again.first_difference(&held) {

@@ -4,6 +4,7 @@
 mod chance;
 mod check;
 mod disk;
+pub mod real;
 mod rig;
 mod script;
 mod tables;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use proprio_runtime::Plan;
 
-use crate::engine::recovery::plan_of;
+use crate::engine::reigns::plan_of;
 
 /// What a seed went through.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
@@ -26,6 +27,12 @@ pub struct Tally {
     pub from_snapshot: u64,
     /// Messages run again in recoveries.
     pub recovered_messages: u64,
+    /// Restarts that took a session over under other files.
+    pub takeovers: u64,
+    /// Reloads while running.
+    pub reloads: u64,
+    /// Messages dropped because the engine stood still.
+    pub overflowed: u64,
     /// Sensors' starts whose acknowledgements were checked.
     pub acknowledged: u64,
 }
@@ -36,6 +43,9 @@ impl std::ops::AddAssign for Tally {
         self.power_cuts += other.power_cuts;
         self.from_snapshot += other.from_snapshot;
         self.recovered_messages += other.recovered_messages;
+        self.takeovers += other.takeovers;
+        self.reloads += other.reloads;
+        self.overflowed += other.overflowed;
         self.acknowledged += other.acknowledged;
     }
 }
@@ -65,6 +75,9 @@ pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
             power_cuts: outcome.power_cuts,
             from_snapshot: outcome.from_snapshot,
             recovered_messages: outcome.recovered,
+            takeovers: outcome.takeovers,
+            reloads: outcome.reloads,
+            overflowed: outcome.overflowed,
             acknowledged: outcome.acked.len() as u64,
         };
     }

@@ -20,9 +20,9 @@ const MS: i64 = 1_000_000;
 /// What was recorded goes to the disk this often.
 const SEAL_NS: i64 = 20 * MS;
 /// Bytes that may wait on the disk, so that a full one is felt within a script.
-const TAIL_BYTES: usize = 48 << 10;
+const TAIL_BYTES: usize = 6 << 10;
 /// Bytes that may wait before they are recorded.
-const QUEUE_BYTES: usize = 32 << 10;
+const QUEUE_BYTES: usize = 4 << 10;
 /// How long a power cut lasts.
 const DARK_MS: (i64, i64) = (0, 600);
 
@@ -40,6 +40,12 @@ pub struct Outcome {
     pub recovered: u64,
     /// Recoveries that began from a snapshot.
     pub from_snapshot: u64,
+    /// Restarts that took a session over under other files.
+    pub takeovers: u64,
+    /// Reloads while running.
+    pub reloads: u64,
+    /// Messages dropped because the engine stood still.
+    pub overflowed: u64,
 }
 
 /// A script at work.
@@ -59,6 +65,8 @@ struct Rig<'a> {
     /// By sensor: messages and bytes dropped and not told of.
     dropped: HashMap<usize, (u64, u64)>,
     dying: bool,
+    /// Whether the power may go at all.
+    kills: bool,
     chance: Chance,
     outcome: Outcome,
 }
@@ -76,6 +84,9 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         power_cuts: 0,
         recovered: 0,
         from_snapshot: 0,
+        takeovers: 0,
+        reloads: 0,
+        overflowed: 0,
     };
     let mut rig = Rig {
         plans,
@@ -90,6 +101,7 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         queue_bytes: 0,
         dropped: HashMap::new(),
         dying: false,
+        kills: script.kills,
         chance: Chance::new(seed, "engine"),
         outcome,
     };
@@ -106,6 +118,10 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
 }
 
 impl Rig<'_> {
+    fn at_ms(&self) -> i64 {
+        (self.now_ns - BEGIN_NS) / MS
+    }
+
     fn come_up(&mut self) -> anyhow::Result<()> {
         let plan = &self.plans[self.plan];
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
@@ -114,8 +130,10 @@ impl Rig<'_> {
         let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
         let parts = Parts { recorder, sink: self.tables.clone(), snapshots, disk };
         let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
+        tracing::info!(at_ms = self.at_ms(), plan = self.plan, takes_over = ?recovered.takes_over, "up: {recovered}");
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
+        self.outcome.takeovers += u64::from(recovered.takes_over.is_some());
         self.live = Some(live);
         Ok(())
     }
@@ -154,6 +172,7 @@ impl Rig<'_> {
             return;
         }
         if self.queue_bytes + bytes > QUEUE_BYTES {
+            self.outcome.overflowed += 1;
             let dropped = self.dropped.entry(sensor).or_default();
             *dropped = (dropped.0 + 1, dropped.1 + bytes as u64);
             return;
@@ -182,6 +201,8 @@ impl Rig<'_> {
     fn reload(&mut self) -> anyhow::Result<()> {
         let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
         self.plan = (self.plan + 1) % self.plans.len();
+        self.outcome.reloads += 1;
+        tracing::info!(position = live.recorder().next_position(), plan = self.plan, "a reload");
         live.reload(&self.plans[self.plan], self.now_ns).map(drop)
     }
 
@@ -191,7 +212,14 @@ impl Rig<'_> {
             if self.now_ns < self.dark_until_ns {
                 return Ok(());
             }
-            self.come_up()?;
+            if let Err(error) = self.come_up() {
+                if !self.dying {
+                    return Err(error);
+                }
+                // The disk died while the engine came up.
+                self.lose_power();
+                return Ok(());
+            }
         }
         let now_ns = self.now_ns;
         let live = self.live.as_mut().expect("the power is there");
@@ -230,10 +258,11 @@ impl Rig<'_> {
         let Some(round) = self.live.as_mut().and_then(|live| live.round(self.now_ns)) else { return };
         let fate = match self.chance.share() {
             share if share < 0.1 => RoundFate::OneFails,
-            share if share < 0.2 && self.dying => RoundFate::PowerCut,
+            share if share < 0.2 && self.kills => RoundFate::PowerCut,
             _ => RoundFate::Whole,
         };
         let whole = self.tables.commit(round.position, fate, &mut self.chance);
+        tracing::info!(at_ms = self.at_ms(), position = round.position, ?fate, "a commit round");
         if fate == RoundFate::PowerCut {
             return self.lose_power();
         }
@@ -243,11 +272,7 @@ impl Rig<'_> {
     }
 
     fn lose_power(&mut self) {
-        // A process that is gone writes nothing more, whatever its recorder would do when it is dropped.
-        self.disk.dies_after(0);
-        if self.live.take().is_none() {
-            return;
-        }
+        self.live = None;
         self.disk.lose_power(&mut self.chance);
         self.tables.lose_power();
         if self.chance.happens(0.2) {
@@ -261,6 +286,7 @@ impl Rig<'_> {
         self.dropped.clear();
         (self.queue_bytes, self.dying) = (0, false);
         self.dark_until_ns = self.now_ns + self.chance.between(DARK_MS.0, DARK_MS.1) * MS;
+        tracing::info!(at_ms = self.at_ms(), "the power goes");
         self.outcome.power_cuts += 1;
     }
 

@@ -85,6 +85,8 @@ pub struct Script {
     pub happenings: Vec<(TimeNs, Happening)>,
     /// When the last device has ended.
     pub end_ns: TimeNs,
+    /// Whether the power may go.
+    pub kills: bool,
 }
 
 impl Script {
@@ -122,7 +124,7 @@ impl Script {
             }
         }
         happenings.sort_by_key(|(at_ns, _)| *at_ns);
-        Self { happenings, end_ns: end_ns + 1500 * MS }
+        Self { happenings, end_ns: end_ns + 1500 * MS, kills }
     }
 }
 
@@ -244,7 +246,7 @@ impl<'a> Device<'a> {
         let schema = self.sensor.wire_schema();
         let value = |row: i64, column: usize| {
             let phase = (now_ns / MS % 1000) as f64 / 1000.0 + row as f64 * 0.01 + column as f64 * 0.1;
-            libm::sin(phase * std::f64::consts::TAU) + 0.01 * ((self.sequence + row) % 7) as f64
+            (phase.fract() * 4.0 - 2.0).abs() - 1.0 + 0.01 * ((self.sequence + row) % 7) as f64
         };
         let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(times))];
         for column in 1..schema.columns.fields().len() {

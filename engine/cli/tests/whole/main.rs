@@ -9,6 +9,7 @@ mod broad;
 mod forget;
 mod gait_lab;
 mod harness;
+mod real_kills;
 mod rebuild;
 mod reload;
 mod sessions;

@@ -21,15 +21,9 @@ fn rig() -> Rig {
 
 fn rig_of(sensors: &[(&str, Kind)]) -> Rig {
     let sensor = |kind: Kind| SensorFile {
-        kind,
-        key: None,
         rate: kind.is_sampled().then(|| Rate::hz(100)),
-        segment: None,
-        side: None,
-        channels: Default::default(),
-        labels: Vec::new(),
         magnetometer: false,
-        out_of_order: None,
+        ..SensorFile::new(kind)
     };
     RigFile { rig: "lab-1".into(), sensors: sensors.iter().map(|(name, kind)| ((*name).to_owned(), sensor(*kind))).collect() }.resolve()
 }

@@ -67,9 +67,9 @@ impl DeviceClock {
         (mapped, event)
     }
 
-    /// The rig's time at a device time, as a publisher's progress gives it.
-    pub(super) fn map_time(&mut self, device_ns: i64) -> TimeNs {
-        self.fit.map(device_ns)
+    /// The rig's time at a device time, as a publisher's progress gives it; none while nothing is known of the clock.
+    pub(super) fn map_time(&mut self, device_ns: i64) -> Option<TimeNs> {
+        self.fit.uncertainty_ns().map(|_| self.fit.map(device_ns))
     }
 
     /// Takes an answer about the clock.

@@ -158,8 +158,8 @@ impl Source {
         match message {
             SourceMessage::Open { boot, paced, serial } => self.open(boot, paced, serial, log_time_ns, side),
             SourceMessage::Progress { time_ns } if self.sensor.rate.is_none() => {
-                let time_ns = self.state.clock.as_mut().map_or(time_ns, |clock| clock.map_time(time_ns));
-                self.state.watermark = self.state.watermark.max(time_ns);
+                let mapped = self.state.clock.as_mut().map_or(Some(time_ns), |clock| clock.map_time(time_ns));
+                self.state.watermark = self.state.watermark.max(mapped.unwrap_or(i64::MIN));
             }
             SourceMessage::Progress { .. } => {}
             SourceMessage::End { boot, last_sequence } => {

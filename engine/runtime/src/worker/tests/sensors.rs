@@ -190,6 +190,21 @@ fn a_clock_that_goes_back_is_told_and_rows_go_on() {
 }
 
 #[test]
+fn a_device_without_a_rate_says_on_its_own_clock_how_far_it_has_come() {
+    let mut rig = rig();
+    rig["sensors"]["c"]["clock"] = "device".into();
+    let mut lab = Lab::new(&plan(rig, &[]));
+    lab.tell(open(2, 1, false, None));
+    lab.start("s", START);
+    lab.tell(progress(2, 3 * START));
+    assert_eq!(lab.worker.sources().nth(2).map(|(_, watermark)| watermark), Some(START), "nothing is known of its clock");
+    lab.tell(samples(2, 0, 7 * TICK, &[1.0]));
+    let arrival_ns = lab.now_ns() - TICK;
+    lab.tell(progress(2, 7 * TICK));
+    assert_eq!(lab.worker.sources().nth(2).map(|(_, watermark)| watermark), Some(arrival_ns));
+}
+
+#[test]
 fn a_rejected_sample_of_a_device_clock_keeps_the_devices_time() {
     let mut lab = Lab::new(&full_plan());
     lab.start("s", START);

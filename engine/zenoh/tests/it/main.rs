@@ -1,5 +1,8 @@
 //! Whether samples get from a publisher into the recording and back as acknowledgements, over real zenoh on loopback.
 
+mod clocks;
+mod restarts;
+
 use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -57,13 +60,17 @@ fn click(time_ns: i64) -> RecordBatch {
 async fn router() -> (Session, SessionOptions) {
     for _ in 0..20 {
         let port = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).expect("a free port").port();
-        let endpoint = format!("tcp/127.0.0.1:{port}");
-        let options = SessionOptions { listen: vec![endpoint.clone()], ..SessionOptions::default() };
-        if let Ok(session) = open_router(&options).await {
-            return (session, SessionOptions { connect: vec![endpoint], ..SessionOptions::default() });
+        let address = SessionOptions { connect: vec![format!("tcp/127.0.0.1:{port}")], ..SessionOptions::default() };
+        if let Ok(session) = router_at(&address).await {
+            return (session, address);
         }
     }
     panic!("no free port in 20 tries");
+}
+
+/// A router where others connect to.
+async fn router_at(address: &SessionOptions) -> Result<Session, WireError> {
+    open_router(&SessionOptions { listen: address.connect.clone(), ..SessionOptions::default() }).await
 }
 
 async fn client(options: &SessionOptions) -> Session {
@@ -138,7 +145,7 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
     let data = tempfile::tempdir().expect("a folder");
     let (session, address) = router().await;
     let clock = ArrivalClock::start();
-    let ingress = Arc::new(Ingress::open(&session, &rig(), clock, 64 << 20).await.expect("an ingress"));
+    let ingress = Arc::new(Ingress::open(&session, &rig(), clock, 64 << 20, &[]).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
 
@@ -195,7 +202,7 @@ async fn published_samples_are_recorded_and_acknowledged_and_read_back() {
 async fn what_overflows_is_counted_exactly_and_told_as_an_event() {
     let data = tempfile::tempdir().expect("a folder");
     let (session, address) = router().await;
-    let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 200_000).await.expect("an ingress"));
+    let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 200_000, &[]).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
     let options = PublisherOptions { paced: false, window_bytes: usize::MAX, patience: PATIENCE, ..PublisherOptions::default() };
@@ -228,7 +235,7 @@ async fn what_overflows_is_counted_exactly_and_told_as_an_event() {
 async fn garbage_and_strangers_are_counted_and_stop_nothing() {
     let data = tempfile::tempdir().expect("a folder");
     let (session, address) = router().await;
-    let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 64 << 20).await.expect("an ingress"));
+    let ingress = Arc::new(Ingress::open(&session, &rig(), ArrivalClock::start(), 64 << 20, &[]).await.expect("an ingress"));
     let acks = AckPublisher::open(&session, &rig()).await.expect("acknowledgements");
     let recorder = Recorder::open(Arc::new(Folder::new(data.path())), &rig(), &BTreeMap::new(), Lane::Inline).expect("a recorder");
     let vandal = client(&address).await;
@@ -347,7 +354,7 @@ async fn a_publisher_says_what_it_waits_for() {
     let Err(error) = waiting else { panic!("nobody subscribes") };
     assert!(error.to_string().contains("a subscriber to lab-1/events/clicks"), "{error}");
 
-    let _ingress = Ingress::open(&session, &rig(), ArrivalClock::start(), 64 << 20).await.expect("an ingress");
+    let _ingress = Ingress::open(&session, &rig(), ArrivalClock::start(), 64 << 20, &[]).await.expect("an ingress");
     let publisher = Publisher::open(&client(&address).await, &rig(), short).await.expect("a publisher");
     publisher.publish(Packet { sensor: 1, sequence: 0, rows: emg(0, 60) }).await.expect("the first fills the window");
     let stuck = publisher.publish(Packet { sensor: 1, sequence: 60, rows: emg(60, 60) }).await.expect_err("nobody acknowledges");
