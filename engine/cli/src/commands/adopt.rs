@@ -6,8 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use arrow_array::Int64Array;
-use arrow_array::{ArrayRef, StringArray};
+use arrow_array::{ArrayRef, Int64Array, StringArray};
 use proprio_core::table::system::{self, audit_kind, origin};
 use proprio_core::{TableChunk, TimeNs, rows};
 use proprio_tables::{Reader, Store};
@@ -16,6 +15,7 @@ use serde::Serialize;
 
 use crate::ask;
 use crate::engine::audit::Audit;
+use crate::running::Running;
 use crate::selection::{Selection, SessionsArg};
 
 /// Who commits adoptions: Delta's name for it in a rig's tables.
@@ -120,10 +120,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
 /// What the tables hold of each session.
 async fn held(data: &Path) -> anyhow::Result<BTreeMap<String, Held>> {
-    let reader = Reader::open(data).await?;
     let mut held: BTreeMap<String, Held> = BTreeMap::new();
-    let sql = "SELECT session, rig, subject, state, time_ns, run_id FROM sessions_all";
-    for row in ask::rows(reader.catalog(), sql).await? {
+    for row in everywhere(data, "SELECT session, rig, subject, state, time_ns, run_id FROM sessions_all").await? {
         let [Some(session), Some(rig), subject, Some(state), Some(time_ns), Some(run_id)] = <[_; 6]>::try_from(row).unwrap_or_default()
         else {
             bail!("a row of `sessions` can't be read");
@@ -136,7 +134,7 @@ async fn held(data: &Path) -> anyhow::Result<BTreeMap<String, Held>> {
             session.start_ns = time_ns.parse().context("a session's start can't be read")?;
         }
     }
-    for row in ask::rows(reader.catalog(), "SELECT session, run_id, origin FROM lineage").await? {
+    for row in everywhere(data, "SELECT session, run_id, origin FROM lineage").await? {
         let [Some(session), Some(run_id), Some(from)] = <[_; 3]>::try_from(row).unwrap_or_default() else {
             bail!("a row of `lineage` can't be read");
         };
@@ -145,6 +143,15 @@ async fn held(data: &Path) -> anyhow::Result<BTreeMap<String, Held>> {
         }
     }
     Ok(held)
+}
+
+/// What the disk holds, which a running engine may not have looked at yet; and what it holds that is not committed yet.
+async fn everywhere(data: &Path, sql: &str) -> anyhow::Result<ask::Rows> {
+    let mut rows = ask::rows(Reader::open(data).await?.catalog(), sql).await?;
+    if let Some(running) = Running::find(data) {
+        rows.extend(ask::rows_of_engine(&running, sql).await?);
+    }
+    Ok(rows)
 }
 
 impl Held {

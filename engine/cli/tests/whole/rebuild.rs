@@ -16,6 +16,9 @@ steps:
   - { id: envelope, op: emg_envelope, from: emg/muscles, with: { rate: 100 Hz } }
 ";
 
+/// By then a running engine has looked at what other processes have committed.
+const FOLLOWED: Duration = Duration::from_millis(1200);
+
 #[test]
 fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
     let folder = tempfile::tempdir().expect("a temporary folder");
@@ -53,6 +56,7 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
     let text = std::fs::read_to_string(&new).expect("it is there");
     let slow = write("stopped.yaml", &format!("{text}# stopped\n"));
     kill_half_way(&engine, session, &slow);
+    std::thread::sleep(FOLLOWED);
     let stopped = engine.sql(&format!("SELECT DISTINCT run_id FROM lineage WHERE session = '{session}' AND origin = 'rebuild'"));
     let stopped = stopped.concat().into_iter().find(|of| *of != run).expect("its lineage was committed first");
     assert_eq!(engine.number(&format!("SELECT count(*) FROM sessions_all WHERE run_id = '{stopped}'")), 0.0, "it is not complete");
@@ -74,7 +78,7 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
     }
 
     engine.done(&["adopt", "--sessions", "subject virtual", "--pipeline", path(&new), "--who", "a tester"]);
-    std::thread::sleep(Duration::from_millis(1200));
+    std::thread::sleep(FOLLOWED);
     assert!((count(&engine, "envelope") - 0.5 * live).abs() < 20.0, "the running engine shows what was adopted");
     assert_eq!(engine.number(&format!("SELECT count(DISTINCT run_id) FROM imu WHERE session = '{session}'")), 1.0);
     engine.done(&["adopt", "--sessions", session, "--live"]);
@@ -86,6 +90,7 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
 
 fn rebuild(engine: &Engine, sessions: &str, pipeline: &Path) -> Value {
     let output = engine.done(&["rebuild", "--sessions", sessions, "--pipeline", path(pipeline), "--json"]);
+    std::thread::sleep(FOLLOWED);
     serde_json::from_str(&output).expect("JSON")
 }
 
