@@ -66,7 +66,7 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
         ("losses", "time_ns, stream, sequence, count"),
         ("sessions", "time_ns, state, subject"),
     ] {
-        let rows = |run: &str| format!("SELECT {columns} FROM {table}_all WHERE run_id = '{run}'");
+        let rows = |run: &str| format!("SELECT {columns} FROM {table}_all WHERE session = '{session}' AND run_id = '{run}'");
         for (one, other) in [(&run, &stopped), (&stopped, &run)] {
             let difference = format!("SELECT count(*) FROM ({} EXCEPT ALL {})", rows(one), rows(other));
             assert_eq!(engine.number(&difference), 0.0, "{table}: a rebuild that was stopped differs from one that was not");
