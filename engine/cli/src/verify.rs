@@ -74,17 +74,10 @@ impl Verify {
     /// When a column can't be compared.
     pub fn replayed(&mut self, chunks: &[TableChunk], plan: &Plan) -> anyhow::Result<()> {
         for chunk in chunks.iter().filter(|chunk| chunk.session == self.session) {
-            let constants = self.constants(chunk, plan);
+            let constants = constants(&self.session, &self.without, chunk, plan);
             self.by_table.entry(chunk.table.clone()).or_default().add(&chunk.rows, &constants, &self.without)?;
         }
         Ok(())
-    }
-
-    /// The columns that the tables add to a chunk's.
-    fn constants<'a>(&'a self, chunk: &'a TableChunk, plan: &'a Plan) -> Vec<(&'a str, &'a str)> {
-        let key = plan.tables.iter().find(|table| table.name == chunk.table).and_then(|table| table.key.as_deref());
-        let of_build = (!self.without.contains(&"run_id")).then_some(("run_id", chunk.run_id.as_str()));
-        [Some(("session", self.session.as_str())), of_build, key.zip(chunk.key.as_deref())].into_iter().flatten().collect()
     }
 
     /// Compares with the tables, as far as they are these runs'.
@@ -138,7 +131,7 @@ impl Verify {
         if chunk.table != difference.table || chunk.session != self.session {
             return Ok(Vec::new());
         }
-        texts(&chunk.rows, &self.constants(chunk, plan), &self.without, difference.second_ns)
+        texts(&chunk.rows, &constants(&self.session, &self.without, chunk, plan), &self.without, difference.second_ns)
     }
 
     fn query(&self, table: &str, runs: &BTreeSet<String>) -> String {
@@ -150,6 +143,13 @@ impl Verify {
         };
         format!("SELECT * FROM \"{table}_all\" WHERE session = '{session}'{of_runs}")
     }
+}
+
+/// The columns that the tables add to a chunk's.
+fn constants<'a>(session: &'a str, without: &[&str], chunk: &'a TableChunk, plan: &'a Plan) -> Vec<(&'a str, &'a str)> {
+    let key = plan.tables.iter().find(|table| table.name == chunk.table).and_then(|table| table.key.as_deref());
+    let of_build = (!without.contains(&"run_id")).then_some(("run_id", chunk.run_id.as_str()));
+    [Some(("session", session)), of_build, key.zip(chunk.key.as_deref())].into_iter().flatten().collect()
 }
 
 /// The rows of one second of event time, time first and then by column names, without nulls: equal rows are equal texts.

@@ -1,7 +1,7 @@
 //! Is every sample accounted for, whatever happens to it on the way?
 
 use crate::architecture::root;
-use crate::harness::Engine;
+use crate::harness::{Engine, path};
 
 #[test]
 fn published_is_stored_and_late_and_rejected_and_lost() {
@@ -31,6 +31,7 @@ fn published_is_stored_and_late_and_rejected_and_lost() {
     assert!(engine.number("SELECT count(*) FROM gait") > 4.0);
     engine.stop();
     assert_eq!(accounted(&engine), made, "Delta holds every row");
+    engine.local(&["replay", "all", "--verify", "--data", path(&engine.data())]);
 }
 
 /// Samples that are stored, late, rejected or lost.

@@ -6,6 +6,7 @@ mod accounting;
 mod architecture;
 mod bad_inputs;
 mod broad;
+mod faults;
 mod forget;
 mod gait_lab;
 mod harness;
