@@ -7,8 +7,8 @@ use anyhow::Context as _;
 use arrow_array::{Array as _, RecordBatch};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt as _;
-use proprio_core::table::system;
 use proprio_core::schema::TIME;
+use proprio_core::table::system;
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Digests, TableChunk, TimeNs, rows};
 use proprio_runtime::Plan;
@@ -110,7 +110,13 @@ impl Verify {
     ///
     /// # Errors
     /// When the tables can't be read.
-    pub async fn show(&self, difference: &mut Difference, reader: &Reader, runs: &BTreeSet<String>, replayed: BTreeSet<String>) -> anyhow::Result<()> {
+    pub async fn show(
+        &self,
+        difference: &mut Difference,
+        reader: &Reader,
+        runs: &BTreeSet<String>,
+        replayed: BTreeSet<String>,
+    ) -> anyhow::Result<()> {
         let Difference { table, second_ns, .. } = difference;
         let until_ns = *second_ns + SECOND_NS;
         let query = format!("{} AND time_ns >= {second_ns} AND time_ns < {until_ns}", self.query(table, runs));

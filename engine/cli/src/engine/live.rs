@@ -60,7 +60,15 @@ impl Live {
         let (fold, recovered) = recovery::recover(plan, &disk, &mut snapshots, &*sink)?;
         drop(snapshots);
         let liveness = Liveness::resumed(&fold.plan().rig, &recovered.sources, now_ns);
-        let mut live = Self { fold, recorder, liveness, sink, pending: PendingAcks::default(), rounds: Rounds::default(), table_rows: BTreeMap::new() };
+        let mut live = Self {
+            fold,
+            recorder,
+            liveness,
+            sink,
+            pending: PendingAcks::default(),
+            rounds: Rounds::default(),
+            table_rows: BTreeMap::new(),
+        };
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
@@ -74,6 +82,11 @@ impl Live {
         }
         live.note(&Audit { kind: audit_kind::ENGINE_START, detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
         Ok((live, recovered))
+    }
+
+    /// The engine hears its sensors from now on.
+    pub fn listen_from(&mut self, now_ns: TimeNs) {
+        self.liveness.listen_from(now_ns);
     }
 
     /// Records and folds what has arrived; returns the alerts to send.

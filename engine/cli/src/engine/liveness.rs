@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use proprio_core::{Decision, Rig, Sensor, SourceMessage, SourceStart, TimeNs};
 
+/// How long a source that was at work before a restart has to find the engine again, at least.
+const FIND_AGAIN_NS: i64 = 3_000_000_000;
+
 /// Silence after which a paced source without a rate is recorded as alive.
 const HEARTBEAT_NS: i64 = 100_000_000;
 
@@ -33,16 +36,17 @@ impl Liveness {
     /// Sources go on where the recording left them; others have not been heard yet.
     pub fn resumed(rig: &Rig, starts: &BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Self {
         let source = |sensor: &Sensor| match starts.get(&sensor.name) {
-            Some(start) if start.sequence.is_some() => Source {
-                unpaced: !start.paced,
-                opened: !start.idle,
-                idle: start.idle,
-                unseen: true,
-                ..Source::new(sensor, now_ns)
-            },
+            Some(start) if start.sequence.is_some() => {
+                Source { unpaced: !start.paced, opened: !start.idle, idle: start.idle, unseen: true, ..Source::new(sensor, now_ns) }
+            }
             _ => Source::new(sensor, now_ns),
         };
         Self { sources: rig.sensors.iter().map(source).collect() }
+    }
+
+    /// The engine hears sources from now on: silence before, while it came up, was its own.
+    pub fn listen_from(&mut self, now_ns: TimeNs) {
+        self.sources.iter_mut().for_each(|source| source.heard_ns = now_ns);
     }
 
     /// The rig has changed: sensors that stay are known by their names.
@@ -104,7 +108,7 @@ impl Liveness {
                     source.heard_ns = now_ns;
                     decisions.push(Decision::Heartbeat { sensor });
                 }
-            } else if silent_ns >= source.idle_after_ns {
+            } else if silent_ns >= source.patience_ns() {
                 source.idle = true;
                 decisions.push(Decision::Idle { sensor });
             }
@@ -114,6 +118,11 @@ impl Liveness {
 }
 
 impl Source {
+    /// Silence after which others no longer wait for it.
+    fn patience_ns(&self) -> i64 {
+        if self.unseen { self.idle_after_ns.max(FIND_AGAIN_NS) } else { self.idle_after_ns }
+    }
+
     fn new(sensor: &Sensor, now_ns: TimeNs) -> Self {
         Self {
             rated: sensor.rate.is_some(),
@@ -171,7 +180,7 @@ mod tests {
         let starts: BTreeMap<_, _> = [("a".to_owned(), start)].into();
         let rig = &rig();
         let mut gone = Liveness::resumed(rig, &starts, 0);
-        assert!(gone.decide(1001 * MS).contains(&Decision::Idle { sensor: 0 }));
+        assert!(gone.decide(3001 * MS).contains(&Decision::Idle { sensor: 0 }));
         let mut there = Liveness::resumed(rig, &starts, 0);
         there.presence(0, true);
         assert!(!there.decide(60_000 * MS).contains(&Decision::Idle { sensor: 0 }));

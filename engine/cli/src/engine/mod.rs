@@ -19,8 +19,8 @@ mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -28,7 +28,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use proprio_recording::{Disk, Folder, Lane, Recorder, Snapshots};
 use proprio_runtime::Loaded;
 use proprio_tables::Store;
-use proprio_zenoh::{AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer};
+use proprio_zenoh::{
+    AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer,
+};
 
 use crate::running::Running;
 use live::{Live, Parts, texts};
@@ -101,7 +103,7 @@ impl Engine {
         let parts = Parts { recorder, sink: store.clone(), snapshots: snapshots.clone(), disk };
         let now_ns = clock.now_ns();
         let opened = tokio::task::spawn_blocking(move || Live::open(plan, parts, now_ns)).await?;
-        let (live, recovered) = opened.context("the rig can't be brought up")?;
+        let (mut live, recovered) = opened.context("the rig can't be brought up")?;
         if recovered.session.is_some() || recovered.ended > 0 {
             tracing::info!("recovered: {recovered}");
         }
@@ -109,6 +111,7 @@ impl Engine {
         let (control, calls) = ControlServer::open(&session, &rig.name).await?;
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
         let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
+        live.listen_from(clock.now_ns());
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
         let running = Running::announce(&options.data, &rig.name, &endpoint)?;
 

@@ -113,7 +113,13 @@ fn sources_after(
 }
 
 /// Appends what the tables lack of a session that had ended, and gives its fold at the end.
-fn append_ended(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry, sink: &dyn Sink, recovered: &mut Recovered) -> anyhow::Result<Fold> {
+fn append_ended(
+    disk: &Arc<dyn Disk>,
+    rig: &str,
+    session: &SessionEntry,
+    sink: &dyn Sink,
+    recovered: &mut Recovered,
+) -> anyhow::Result<Fold> {
     let (reigns, _) = reigns(disk, rig, session)?;
     let reign = reigns.last().expect("a session has a reign");
     let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since);
@@ -189,4 +195,3 @@ fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, since: i64, snapshots:
         }
     }
 }
-

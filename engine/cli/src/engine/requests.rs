@@ -114,21 +114,20 @@ impl Turn {
     /// How the rig is.
     fn status(&self) -> Status {
         let (live, worker) = (&self.live, self.live.fold().worker());
-        let sensors =
-            live.rig().sensors.iter().zip(worker.source_statuses()).enumerate().map(|(sensor, (file, source))| SensorStatus {
-                name: file.name.clone(),
-                present: live.liveness().present(sensor),
-                rows: source.counts.rows,
-                lost: source.counts.lost,
-                late: source.counts.late,
-                rejected: source.counts.rejected,
-                duplicates: source.counts.duplicates,
-                watermark_ns: known(source.watermark_ns),
-                idle: source.idle,
-                clock: source.clock,
-                declared_rate_hz: file.rate.map(proprio_core::Rate::hertz),
-                rate_hz: source.rate_hz,
-            });
+        let sensors = live.rig().sensors.iter().zip(worker.source_statuses()).enumerate().map(|(sensor, (file, source))| SensorStatus {
+            name: file.name.clone(),
+            present: live.liveness().present(sensor),
+            rows: source.counts.rows,
+            lost: source.counts.lost,
+            late: source.counts.late,
+            rejected: source.counts.rejected,
+            duplicates: source.counts.duplicates,
+            watermark_ns: known(source.watermark_ns),
+            idle: source.idle,
+            clock: source.clock,
+            declared_rate_hz: file.rate.map(proprio_core::Rate::hertz),
+            rate_hz: source.rate_hz,
+        });
         let steps = worker.steps().map(|step| StepStatusReply {
             id: step.id,
             stream: step.stream,

@@ -156,8 +156,12 @@ impl Disk for SimDisk {
             return Err(io::Error::other("the folder can't be synced"));
         }
         state.durable_names.retain(|path, _| path.parent() != Some(folder));
-        let inside: Vec<_> =
-            state.names.iter().filter(|(path, _)| path.parent() == Some(folder)).map(|(path, content)| (path.clone(), content.clone())).collect();
+        let inside: Vec<_> = state
+            .names
+            .iter()
+            .filter(|(path, _)| path.parent() == Some(folder))
+            .map(|(path, content)| (path.clone(), content.clone()))
+            .collect();
         state.durable_names.extend(inside);
         Ok(())
     }

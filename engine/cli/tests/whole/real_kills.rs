@@ -9,7 +9,8 @@ fn a_killed_engine_loses_nothing_and_its_tables_are_what_the_recording_gives() {
     assert!(output.status.success(), "{said}{complained}");
     let outcome: serde_json::Value = serde_json::from_str(&said).expect("JSON");
     assert!(outcome["kills"].as_u64() >= Some(5), "{outcome}");
-    let figure = |stream: &str, what: &str| outcome["samples"][stream][what].as_i64().unwrap_or_else(|| panic!("{stream} {what}: {outcome}"));
+    let figure =
+        |stream: &str, what: &str| outcome["samples"][stream][what].as_i64().unwrap_or_else(|| panic!("{stream} {what}: {outcome}"));
     for stream in ["emg/muscles", "events/clicks", "imu/cached", "imu/plain"] {
         assert!(figure(stream, "published") > 20, "{outcome}");
         assert_eq!(figure(stream, "lost"), 0, "{outcome}");

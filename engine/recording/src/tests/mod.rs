@@ -20,11 +20,7 @@ fn rig() -> Rig {
 }
 
 fn rig_of(sensors: &[(&str, Kind)]) -> Rig {
-    let sensor = |kind: Kind| SensorFile {
-        rate: kind.is_sampled().then(|| Rate::hz(100)),
-        magnetometer: false,
-        ..SensorFile::new(kind)
-    };
+    let sensor = |kind: Kind| SensorFile { rate: kind.is_sampled().then(|| Rate::hz(100)), magnetometer: false, ..SensorFile::new(kind) };
     RigFile { rig: "lab-1".into(), sensors: sensors.iter().map(|(name, kind)| ((*name).to_owned(), sensor(*kind))).collect() }.resolve()
 }
 

@@ -136,7 +136,13 @@ pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
         });
         streams.push((*id).to_owned());
     }
-    let table = |name: &str| TableSpec { name: name.into(), key: None, columns: Arc::new(arrow_schema::Schema::empty()), operational: false, high_rate: false };
+    let table = |name: &str| TableSpec {
+        name: name.into(),
+        key: None,
+        columns: Arc::new(arrow_schema::Schema::empty()),
+        operational: false,
+        high_rate: false,
+    };
     Arc::new(Plan {
         pipeline: "p".into(),
         source_names: rig.sensors.iter().map(Sensor::stream).collect(),
