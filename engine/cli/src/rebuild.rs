@@ -86,6 +86,9 @@ impl Rebuild<'_> {
             let stop = Recorded { position: end, log_time_ns: over_ns, event: Event::Decision(Decision::SessionStop) };
             rows.take(fold.advance(&[stop])?, end)?;
         }
+        let sessions = proprio_recording::sessions(&**self.disk, &self.plan.rig.name)?;
+        let is_whole = sessions.iter().any(|found| found.first_position == session.first_position && found.gone.is_none());
+        anyhow::ensure!(is_whole, "messages of the session were removed meanwhile; its rows are not complete and stay unseen");
         let (count, newest_ns) = rows.finish(end)?;
         let duration_ns = (newest_ns - session.from_ns).max(told_ns - session.first_log_time_ns);
         Ok(Some(Rebuilt { rows: count, undeclared, duration_s: duration_ns as f64 * 1e-9, took_s: begun.elapsed().as_secs_f64() }))

@@ -22,11 +22,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// Says that this process has the directory open, until it is dropped.
+    /// Makes sure that the directory is there and laid out by this version, before anything is written into it.
     ///
     /// # Errors
-    /// When the directory can't be written or was laid out by another version.
-    pub fn announce(data: &Path, rig: &str, endpoint: &str) -> anyhow::Result<Self> {
+    /// When it can't be made, or was laid out by another version.
+    pub fn check_format(data: &Path) -> anyhow::Result<()> {
+        std::fs::create_dir_all(data).with_context(|| format!("{} can't be made", data.display()))?;
         let format = data.join("format");
         match std::fs::read_to_string(&format) {
             Ok(text) if text != FORMAT => {
@@ -35,6 +36,14 @@ impl Running {
             Ok(_) => {}
             Err(_) => std::fs::write(&format, FORMAT).with_context(|| format!("{} can't be written", format.display()))?,
         }
+        Ok(())
+    }
+
+    /// Says that this process has the directory open, until it is dropped.
+    ///
+    /// # Errors
+    /// When the directory can't be written.
+    pub fn announce(data: &Path, rig: &str, endpoint: &str) -> anyhow::Result<Self> {
         let path = data.join("running.json");
         let running = Self { rig: rig.to_owned(), endpoint: endpoint.to_owned(), pid: std::process::id(), path: Some(path.clone()) };
         std::fs::write(&path, serde_json::to_vec(&running)?).with_context(|| format!("{} can't be written", path.display()))?;

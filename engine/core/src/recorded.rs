@@ -112,7 +112,7 @@ pub enum Decision {
         anchor_utc_ns: TimeNs,
         /// The run that is in force.
         run_id: String,
-        /// Set when it takes an open session over from another run: each table's last transaction, by table. Rows up to there
+        /// Set when it takes an open session over from another build: each table's last transaction, by table. Rows up to there
         /// are the other run's, later ones this run's.
         takes_over: Option<BTreeMap<String, i64>>,
     },

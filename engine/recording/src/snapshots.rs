@@ -132,17 +132,24 @@ impl Snapshots {
     }
 }
 
-/// Removes the snapshots of sessions, and those that do not say whose they are.
+/// Empties the snapshots of sessions, and those taken between sessions, which may still hold what the last one left: only their
+/// position stays, which says up to where the tables are whole. Removes those that do not say whose they are.
 pub(crate) fn forget_snapshots(disk: &dyn Disk, rig: &str, sessions: &BTreeSet<String>) -> Result<(), RecordingError> {
     let directory = directory(rig);
     let names = disk.list(&directory).map_err(RecordingError::io(&directory))?;
     let mut removed = false;
     for name in names.into_iter().filter(|name| is_ours(name)) {
         let path = directory.join(name);
-        let other = read(disk, &path).and_then(|bytes| decode(&bytes)).is_ok_and(|snapshot| !sessions.contains(&snapshot.session));
-        if !other {
-            remove(disk, &path)?;
-            removed = true;
+        match read(disk, &path).and_then(|bytes| decode(&bytes)) {
+            Ok(snapshot) if sessions.contains(&snapshot.session) || snapshot.session.is_empty() => {
+                let empty = Snapshot { run_id: String::new(), session: String::new(), position: snapshot.position, state: Vec::new() };
+                write_whole(disk, &path, &encode(&empty)).map_err(RecordingError::io(&path))?;
+            }
+            Ok(_) => {}
+            Err(_) => {
+                remove(disk, &path)?;
+                removed = true;
+            }
         }
     }
     if removed { disk.sync_folder(&directory).map_err(RecordingError::io(&directory)) } else { Ok(()) }

@@ -162,7 +162,7 @@ impl Ingress {
     /// rig before.
     ///
     /// # Errors
-    /// As [`open`](Self::open); then nothing has changed.
+    /// As [`open`](Self::open); then the new sensors are not all heard, and the caller ends.
     pub async fn switch(&mut self, session: &Session, rig: &Rig) -> Result<Vec<Arrival>, WireError> {
         let mut known = known(rig, &[])?;
         let waiting = {

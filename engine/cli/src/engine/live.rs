@@ -57,7 +57,7 @@ impl Live {
     pub fn open(plan: Arc<Plan>, parts: Parts, now_ns: TimeNs) -> anyhow::Result<(Self, Recovered)> {
         let Parts { recorder, sink, snapshots, disk } = parts;
         let mut snapshots = snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let (fold, recovered) = recovery::recover(plan, &disk, &mut snapshots, &*sink)?;
+        let (fold, recovered) = recovery::recover(plan.clone(), &disk, &mut snapshots, &*sink)?;
         drop(snapshots);
         let liveness = Liveness::resumed(&fold.plan().rig, &recovered.sources, now_ns);
         let mut live = Self {
@@ -69,12 +69,17 @@ impl Live {
             rounds: Rounds::default(),
             table_rows: BTreeMap::new(),
         };
+        // What was open goes on under its own files first.
+        live.recorder.begin_segment(live.rig(), &texts(live.fold.plan()));
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
             takes_over: recovered.takes_over.clone(),
         };
         live.decide(vec![start], now_ns)?;
+        if texts(&plan) != texts(live.fold.plan()) {
+            live.reload(&plan, now_ns)?;
+        }
         if live.fold.session().is_empty() {
             // The first session knows how far the sensors had counted in the last one.
             let start = live.start_with(recovered.sources.clone(), now_ns);
@@ -147,6 +152,8 @@ impl Live {
         let was = self.rig().clone();
         // The reload is the first message of a segment with its texts, so that heads alone tell what is in force.
         self.recorder.begin_segment(&plan.rig, &texts);
+        // What waits to be acknowledged is in the order of the rig that was; the reload says all of it once more.
+        self.pending = PendingAcks::default();
         let decided = self.decide(vec![Decision::Reload { run_id, texts }], now_ns)?;
         self.liveness.follow(&was, &plan.rig, now_ns);
         Ok(decided)
@@ -155,6 +162,7 @@ impl Live {
     /// Hands what was recorded to the disk, and returns what may be acknowledged by now, by sensor.
     pub fn settle(&mut self) -> Vec<Option<Ack>> {
         self.recorder.seal();
+        self.pending.seal();
         self.pending.release(self.recorder.durable_position()).unwrap_or_default()
     }
 
@@ -223,7 +231,7 @@ impl Live {
 
     fn session_name(&self, now_ns: TimeNs) -> String {
         let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
-        format!("{time}-{}", self.recorder.next_position())
+        format!("{time}-{}-{}", self.rig().name, self.recorder.next_position())
     }
 
     /// Rows given to each table since the start.

@@ -49,10 +49,11 @@ impl Liveness {
         self.sources.iter_mut().for_each(|source| source.heard_ns = now_ns);
     }
 
-    /// The rig has changed: sensors that stay are known by their names.
+    /// The rig has changed: sensors that stay are known by name, kind and key.
     pub fn follow(&mut self, was: &Rig, rig: &Rig, now_ns: TimeNs) {
         let source = |sensor: &Sensor| {
-            let known = was.sensor(&sensor.name).map(|index| self.sources[index].clone());
+            let stays = |index: &usize| was.sensors[*index].kind == sensor.kind && was.sensors[*index].key == sensor.key;
+            let known = was.sensor(&sensor.name).filter(stays).map(|index| self.sources[index].clone());
             known.map_or_else(|| Source::new(sensor, now_ns), |known| Source { idle_after_ns: sensor.idle_after_ns, ..known })
         };
         self.sources = rig.sensors.iter().map(source).collect();

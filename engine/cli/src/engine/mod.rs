@@ -76,6 +76,7 @@ impl Engine {
         let plan = Arc::new(loaded.plan);
         let rig = plan.rig.clone();
         let clock = ArrivalClock::start();
+        Running::check_format(&options.data)?;
         let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;

@@ -6,10 +6,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use proprio_core::SourceStart;
+use proprio_core::table::system::{self, audit_kind};
+use proprio_core::{SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Reader, SessionEntry, Snapshots};
 use proprio_runtime::Plan;
 
+use super::alerts::Alert;
+use super::audit::Audit;
 use super::fold::Fold;
 use super::live::texts;
 use super::reigns::{plan_of, reigns};
@@ -28,7 +31,7 @@ pub struct Recovered {
     pub messages: u64,
     /// Messages of sensors that the rig no longer has.
     pub undeclared: u64,
-    /// Set when the session was another run's until now: the tables' last transactions.
+    /// Set when the session was another build's until now: the tables' last transactions.
     pub takes_over: Option<BTreeMap<String, i64>>,
     /// What each sensor had come to, by name.
     pub sources: BTreeMap<String, SourceStart>,
@@ -50,7 +53,7 @@ impl fmt::Display for Recovered {
         }
         write!(f, "; {} messages in {:.2} s", self.messages, self.seconds)?;
         if self.takes_over.is_some() {
-            write!(f, "; under another run than before")?;
+            write!(f, "; made by another build than before")?;
         }
         Ok(())
     }
@@ -68,7 +71,9 @@ pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots,
     let mut recovered = Recovered::default();
     let is_due = |session: &&SessionEntry| session.gone.is_none() && session.last.is_some_and(|last| last.position > whole);
     for session in sessions.iter().filter(is_due) {
-        recovered.sources = append_ended(disk, &plan.rig.name, session, sink, &mut recovered)?.worker().source_starts();
+        if let Some(fold) = append_ended(disk, &plan.rig.name, session, sink, &mut recovered)? {
+            recovered.sources = fold.worker().source_starts();
+        }
     }
     let fold = match sessions.last() {
         Some(open) if open.last.is_none() => {
@@ -112,17 +117,25 @@ fn sources_after(
     Ok(fold.worker().source_starts())
 }
 
-/// Appends what the tables lack of a session that had ended, and gives its fold at the end.
+/// Appends what the tables lack of a session that had ended, and gives its fold at the end; none when this build can't run its
+/// files, which must not keep the rig from coming up: a rebuild with files that it takes makes up for it.
 fn append_ended(
     disk: &Arc<dyn Disk>,
     rig: &str,
     session: &SessionEntry,
     sink: &dyn Sink,
     recovered: &mut Recovered,
-) -> anyhow::Result<Fold> {
+) -> anyhow::Result<Option<Fold>> {
     let (reigns, _) = reigns(disk, rig, session)?;
     let reign = reigns.last().expect("a session has a reign");
-    let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since);
+    let plan = match plan_of(&reign.texts) {
+        Ok(plan) => plan,
+        Err(error) => {
+            tracing::error!(session = session.id, "rows of an ended session may be missing from the tables: {error:#}");
+            return Ok(None);
+        }
+    };
+    let mut fold = Fold::new(plan, Origin::Live).obeying_after(reign.since);
     let last = session.last.expect("it has ended");
     let other_build = reign.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
     run(disk, rig, session.first_position, Some(last.position), &mut fold, sink, recovered)?;
@@ -132,10 +145,10 @@ fn append_ended(
         sink.append(&[named], last.position).context("recovered rows can't be taken into the tables")?;
     }
     recovered.ended += 1;
-    Ok(fold)
+    Ok(Some(fold))
 }
 
-/// The open session's fold.
+/// The open session's fold, under the files that it was recorded under: others take over by a reload, once it has come up.
 fn resume(
     plan: &Arc<Plan>,
     disk: &Arc<dyn Disk>,
@@ -147,10 +160,14 @@ fn resume(
     recovered.session = Some(open.id.clone());
     let (reigns, last_texts) = reigns(disk, &plan.rig.name, open)?;
     let reign = reigns.last().expect("a session has a reign");
-    let (mut fold, from) = if last_texts != texts(plan) {
+    let recorded = plan_of(&last_texts).unwrap_or_else(|error| {
+        tracing::warn!("this build can't run the files that the session ran under; it is run again under today's: {error:#}");
+        plan.clone()
+    });
+    let (mut fold, from) = if last_texts != texts(&recorded) {
         recovered.takes_over = Some(sink.transactions());
-        (Fold::new(plan.clone(), Origin::Live).obeying_after(i64::MAX), open.first_position)
-    } else if let Some((fold, position)) = newest_snapshot(plan, open, reign.since, snapshots) {
+        (Fold::new(recorded, Origin::Live).obeying_after(i64::MAX), open.first_position)
+    } else if let Some((fold, position)) = newest_snapshot(&recorded, open, reign.since, snapshots) {
         recovered.snapshot = Some(position);
         (fold, position + 1)
     } else {
@@ -170,13 +187,27 @@ fn run(
     sink: &dyn Sink,
     recovered: &mut Recovered,
 ) -> anyhow::Result<()> {
-    let ends = sink.transactions().into_values().collect();
-    let mut replay = Replay::new(Reader::open(disk, rig, from)?, fold, ends, last);
+    let transactions = sink.transactions();
+    let in_table = transactions.get(system::ALERTS).copied();
+    let mut replay = Replay::new(Reader::open(disk, rig, from)?, fold, transactions.into_values().collect(), last);
     while let Some(step) = replay.step().context("a session can't be recovered")? {
         recovered.messages += step.messages as u64;
         sink.append(&step.chunks, step.position).context("recovered rows can't be taken into the tables")?;
+        for chunk in step.chunks.iter().filter(|chunk| chunk.table == system::ALERTS && Some(&chunk.position) > in_table.as_ref()) {
+            withhold(chunk, rig, step.log_time_ns, sink)?;
+        }
     }
     recovered.undeclared += replay.undeclared;
+    Ok(())
+}
+
+/// Alerts that come late go to the tables only (contract 9): they may have gone out before, and help nobody now.
+fn withhold(chunk: &TableChunk, rig: &str, now_ns: TimeNs, sink: &dyn Sink) -> anyhow::Result<()> {
+    for alert in Alert::of_chunk(chunk, rig, false) {
+        let audit = Audit { kind: audit_kind::ALERT_WITHHELD, what: Some(&alert.id), ..Audit::default() };
+        let row = audit.chunk(now_ns, &chunk.session, &chunk.run_id, chunk.position);
+        sink.append_operational(&row).context("the audit can't be written")?;
+    }
     Ok(())
 }
 

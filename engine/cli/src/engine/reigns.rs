@@ -1,5 +1,5 @@
-//! Under which plans did a session run? It begins under one, and a restart under other files or another build hands it over to
-//! the next; reloads in between are the recording's own.
+//! Under which plans did a session run? It begins under one, and a restart by another build hands it over to the next; reloads,
+//! and restarts under other files, are the recording's own.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,9 +32,7 @@ pub struct Reign {
 pub fn reigns(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<(Vec<Reign>, Texts)> {
     let mut reigns = vec![Reign { texts: session.texts.clone(), since: -1, known: BTreeMap::new() }];
     let mut last_texts = session.texts.clone();
-    let heads = proprio_recording::heads(&**disk, rig)?;
-    let mine = |head: &&Head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position);
-    for head in heads.iter().filter(mine) {
+    for head in heads(disk, rig, session)? {
         if head.texts == last_texts {
             continue;
         }
@@ -46,6 +44,22 @@ pub fn reigns(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow
         last_texts.clone_from(&head.texts);
     }
     Ok((reigns, last_texts))
+}
+
+/// The runs whose rows the session's tables hold.
+///
+/// # Errors
+/// When the recording can't be read.
+pub fn recorded_runs(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<BTreeSet<String>> {
+    let heads = heads(disk, rig, session)?;
+    Ok(heads.into_iter().filter_map(|mut head| head.texts.remove("run_id")).collect())
+}
+
+/// The heads of a session's segments.
+fn heads(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Vec<Head>> {
+    let mut heads = proprio_recording::heads(&**disk, rig)?;
+    heads.retain(|head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position));
+    Ok(heads)
 }
 
 /// The message at a position; none at the recording's end, and for a sensor's.
@@ -72,8 +86,6 @@ pub fn plan_of(texts: &Texts) -> anyhow::Result<Arc<Plan>> {
 pub struct Replayed {
     /// Messages run.
     pub messages: u64,
-    /// Runs whose rows were made.
-    pub runs: BTreeSet<String>,
     /// Seconds spent on reading the recording.
     pub reading_s: f64,
     /// Seconds spent in the fold.
@@ -105,7 +117,6 @@ pub fn replay(
         };
         while let Some(mut step) = replay.step()? {
             step.chunks.retain(is_kept);
-            replayed.runs.extend(step.chunks.iter().map(|chunk| chunk.run_id.clone()));
             replayed.messages += step.messages as u64;
             take(&step.chunks, replay.fold.plan(), step.log_time_ns)?;
         }

@@ -50,6 +50,9 @@ impl Turn {
         if self.live.stands_still() {
             return Ok((None, self.refuse_while_still()));
         }
+        if self.upkeep.is_busy() {
+            return refused("the tables are being cleared of what is no longer kept; ask again when that is done".to_owned());
+        }
         let (plan, kept) = match proprio_runtime::load(&self.pipeline, REGISTRY) {
             Ok(loaded) => (Arc::new(loaded.plan), Kept { tables: loaded.retention, recording: loaded.recording_kept }),
             Err(findings) => return refused(rendered(&findings)),

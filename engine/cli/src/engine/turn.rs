@@ -96,7 +96,11 @@ impl Turn {
             return Ok(());
         }
         let arrivals = self.ingress.recv(WAIT, TURN_BYTES);
-        let alerts = if arrivals.is_empty() { self.live.pass_time(self.clock.now_ns())? } else { self.live.take(arrivals)? };
+        let mut alerts = self.live.take(arrivals)?;
+        // Only when nothing waits: a source that is late because the engine is behind is not idle.
+        if self.ingress.counts().waiting_messages == 0 {
+            alerts.extend(self.live.pass_time(self.clock.now_ns())?);
+        }
         self.send(&alerts);
         Ok(())
     }

@@ -82,7 +82,8 @@ impl Upkeep {
         }
     }
 
-    fn is_busy(&self) -> bool {
+    /// Whether something is being removed, which holds the tables.
+    pub fn is_busy(&self) -> bool {
         self.retaining.is_some() || self.forgetting.is_some()
     }
 }

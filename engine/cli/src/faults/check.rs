@@ -23,9 +23,9 @@ pub fn check(outcome: &Outcome, rig: &Rig) -> anyhow::Result<()> {
     same_bytes(outcome, &disk, rig).context("the tables are not what a replay of the recording gives")?;
     let counted = count(&disk, rig)?;
     every_sample(outcome, rig, &counted)?;
-    for ((sensor, boot), acked) in &outcome.acked {
-        let name = &rig.sensors[*sensor].name;
-        let known = counted[*sensor].boots.get(boot).map_or(-1, |span| span.end - 1);
+    for ((name, boot), acked) in &outcome.acked {
+        let sensor = rig.sensor(name).context("what never sent was acknowledged")?;
+        let known = counted[sensor].boots.get(boot).map_or(-1, |span| span.end - 1);
         ensure!(known >= *acked, "{name}: {acked} of boot {boot} was acknowledged, but the recording ends at {known}");
     }
     Ok(())

@@ -27,9 +27,7 @@ pub struct Tally {
     pub from_snapshot: u64,
     /// Messages run again in recoveries.
     pub recovered_messages: u64,
-    /// Restarts that took a session over under other files.
-    pub takeovers: u64,
-    /// Reloads while running.
+    /// Reloads, while running and at a restart under other files.
     pub reloads: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
@@ -43,7 +41,6 @@ impl std::ops::AddAssign for Tally {
         self.power_cuts += other.power_cuts;
         self.from_snapshot += other.from_snapshot;
         self.recovered_messages += other.recovered_messages;
-        self.takeovers += other.takeovers;
         self.reloads += other.reloads;
         self.overflowed += other.overflowed;
         self.acknowledged += other.acknowledged;
@@ -55,7 +52,7 @@ impl std::ops::AddAssign for Tally {
 /// # Errors
 /// When a file of the bench is wrong.
 pub fn plans() -> anyhow::Result<Vec<Arc<Plan>>> {
-    script::PIPELINES.iter().map(|pipeline| plan_of(&rig::files(pipeline, script::RIG))).collect()
+    script::FILES.iter().map(|(pipeline, rig)| plan_of(&rig::files(pipeline, rig))).collect()
 }
 
 /// Runs the scripts of a seed: once with the power on, and once with power cuts.
@@ -75,7 +72,6 @@ pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
             power_cuts: outcome.power_cuts,
             from_snapshot: outcome.from_snapshot,
             recovered_messages: outcome.recovered,
-            takeovers: outcome.takeovers,
             reloads: outcome.reloads,
             overflowed: outcome.overflowed,
             acknowledged: outcome.acked.len() as u64,

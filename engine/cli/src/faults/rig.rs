@@ -33,16 +33,14 @@ pub struct Outcome {
     /// The tables, every row committed.
     pub tables: Arc<MemoryTables>,
     /// Highest sequence acknowledged, by sensor and boot.
-    pub acked: BTreeMap<(usize, i64), i64>,
+    pub acked: BTreeMap<(String, i64), i64>,
     /// How often the power went.
     pub power_cuts: u64,
     /// Messages run again in recoveries.
     pub recovered: u64,
     /// Recoveries that began from a snapshot.
     pub from_snapshot: u64,
-    /// Restarts that took a session over under other files.
-    pub takeovers: u64,
-    /// Reloads while running.
+    /// Reloads, while running and at a restart.
     pub reloads: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
@@ -84,7 +82,6 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         power_cuts: 0,
         recovered: 0,
         from_snapshot: 0,
-        takeovers: 0,
         reloads: 0,
         overflowed: 0,
     };
@@ -130,10 +127,9 @@ impl Rig<'_> {
         let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
         let parts = Parts { recorder, sink: self.tables.clone(), snapshots, disk };
         let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
-        tracing::info!(at_ms = self.at_ms(), plan = self.plan, takes_over = ?recovered.takes_over, "up: {recovered}");
+        tracing::info!(at_ms = self.at_ms(), plan = self.plan, "up: {recovered}");
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
-        self.outcome.takeovers += u64::from(recovered.takes_over.is_some());
         self.live = Some(live);
         Ok(())
     }
@@ -141,10 +137,12 @@ impl Rig<'_> {
     fn meet(&mut self, at_ns: TimeNs, happening: &Happening) -> anyhow::Result<()> {
         match happening {
             Happening::Payload { sensor, encoding, payload } => {
+                let sensor = &self.index_now(*sensor);
                 let event = Event::Payload { sensor: *sensor, encoding: (*encoding).to_owned(), payload: payload.clone() };
                 self.arrive(at_ns, *sensor, payload.len(), event);
             }
             Happening::Presence { sensor, present } if self.live.is_some() => {
+                let sensor = &self.index_now(*sensor);
                 self.queue.push(Arrival { arrival_ns: at_ns, incoming: Incoming::Presence { sensor: *sensor, present: *present } });
             }
             Happening::Presence { .. } => {}
@@ -164,6 +162,12 @@ impl Rig<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Where a sensor of the script's rig stands in the rig in force.
+    fn index_now(&self, sensor: usize) -> usize {
+        let name = &self.plans[0].rig.sensors[sensor].name;
+        self.plans[self.plan].rig.sensor(name).expect("every rig of the bench has the script's sensors")
     }
 
     /// A payload reaches the ingress: it waits its turn, or is dropped and counted where too much waits; in the dark it is lost.
@@ -199,8 +203,15 @@ impl Rig<'_> {
     }
 
     fn reload(&mut self) -> anyhow::Result<()> {
-        let Some(live) = self.live.as_mut().filter(|live| !live.stands_still()) else { return Ok(()) };
-        self.plan = (self.plan + 1) % self.plans.len();
+        if self.live.as_ref().is_none_or(Live::stands_still) {
+            return Ok(());
+        }
+        // What came under the old rig is judged under it.
+        self.tell_dropped(self.now_ns);
+        (self.queue_bytes, self.plan) = (0, (self.plan + 1) % self.plans.len());
+        let waiting = std::mem::take(&mut self.queue);
+        let live = self.live.as_mut().expect("it is there");
+        live.take(waiting)?;
         self.outcome.reloads += 1;
         tracing::info!(position = live.recorder().next_position(), plan = self.plan, "a reload");
         live.reload(&self.plans[self.plan], self.now_ns).map(drop)
@@ -245,10 +256,12 @@ impl Rig<'_> {
 
     fn settle(&mut self) {
         self.sealed_ns = self.now_ns;
-        let acks = self.live.as_mut().map(Live::settle).unwrap_or_default();
-        for (sensor, ack) in acks.into_iter().enumerate() {
+        let Some(live) = &mut self.live else { return };
+        let acks = live.settle();
+        assert!(acks.is_empty() || acks.len() == live.rig().sensors.len(), "acknowledgements are of the rig in force");
+        for (sensor, ack) in live.rig().sensors.iter().zip(acks) {
             if let Some(Ack { boot, sequence }) = ack {
-                let highest = self.outcome.acked.entry((sensor, boot)).or_insert(-1);
+                let highest = self.outcome.acked.entry((sensor.name.clone(), boot)).or_insert(-1);
                 *highest = (*highest).max(sequence);
             }
         }
@@ -278,8 +291,9 @@ impl Rig<'_> {
         if self.chance.happens(0.2) {
             self.disk.damage_newest("snapshots/bench".as_ref(), &mut self.chance);
         }
-        // Sometimes it comes back with other files.
+        // Sometimes it comes back with other files, which it reloads once it is up.
         if self.chance.happens(0.15) {
+            self.outcome.reloads += 1;
             self.plan = (self.plan + 1) % self.plans.len();
         }
         self.queue.clear();

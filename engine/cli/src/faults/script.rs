@@ -24,8 +24,21 @@ sensors:
   buttons: { kind: events }
 ";
 
-/// Pipelines that a script reloads between.
-pub const PIPELINES: [&str; 2] = [
+/// The same rig with one sensor more, which comes first, so that every other has another index.
+pub const WIDER_RIG: &str = "rig: bench
+sensors:
+  ankle: { kind: imu, rate: 50 Hz, segment: foot, magnetometer: false }
+  pelvis: { kind: imu, rate: 100 Hz, segment: pelvis, magnetometer: false, clock: device }
+  thigh: { kind: imu, rate: 50 Hz, segment: thigh, magnetometer: false, out_of_order: 40 ms, idle_after: 300 ms }
+  muscles: { kind: emg, rate: 1000 Hz, channels: { 1: gluteus_medius_left, 2: gluteus_medius_right }, loss: fill, fill_up_to: 50 ms }
+  buttons: { kind: events }
+";
+
+/// Files that a script reloads between: a pipeline and its rig.
+pub const FILES: [(&str, &str); 3] = [(PIPELINES[0], RIG), (PIPELINES[1], WIDER_RIG), (PIPELINES[1], RIG)];
+
+/// Their pipelines.
+const PIPELINES: [&str; 2] = [
     "pipeline: bench
 rig: rig.yaml
 steps:

@@ -290,7 +290,7 @@ impl Source {
         if lost > 0 {
             let policy = policy(lost);
             side.lost(&self.stream, time_ns, self.state.counting.next(), lost, policy);
-            self.state.counts.lost += lost;
+            self.state.counts.lost = self.state.counts.lost.saturating_add(lost);
             self.state.counting.lose(lost, policy);
         }
     }

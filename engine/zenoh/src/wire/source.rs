@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 
 use super::reject;
 
+/// No sensor counts this far.
+const SEQUENCE_MAX: i64 = 1 << 53;
+/// Times from the year 2100 on are no times of a lab.
+const TIME_MAX_NS: TimeNs = 4_102_444_800_000_000_000;
+
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case", deny_unknown_fields)]
 enum Message {
@@ -48,10 +53,13 @@ pub fn progress(time_ns: TimeNs) -> Vec<u8> {
 pub(super) fn decode(payload: &[u8]) -> Result<SourceMessage, Rejection> {
     match serde_json::from_slice(payload) {
         Ok(Message::Open { boot, paced, serial }) => Ok(SourceMessage::Open { boot, paced, serial }),
-        Ok(Message::End { last_sequence, .. }) if last_sequence < -1 => {
+        Ok(Message::End { last_sequence, .. }) if !(-1..SEQUENCE_MAX).contains(&last_sequence) => {
             Err(reject("schema", format!("last_sequence {last_sequence} is out of range")))
         }
         Ok(Message::End { boot, last_sequence }) => Ok(SourceMessage::End { boot, last_sequence }),
+        Ok(Message::Progress { time_ns }) if !(0..TIME_MAX_NS).contains(&time_ns) => {
+            Err(reject("schema", format!("time_ns {time_ns} is outside the years 1970 to 2100")))
+        }
         Ok(Message::Progress { time_ns }) => Ok(SourceMessage::Progress { time_ns }),
         Err(error) if error.is_data() => Err(reject("schema", error.to_string())),
         Err(error) => Err(reject("garbage", error.to_string())),
