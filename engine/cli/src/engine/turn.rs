@@ -1,8 +1,8 @@
 //! The engine's one thread: takes what has come, records it, runs the worker, and hands on what is durable.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -124,11 +124,12 @@ impl Turn {
     pub(super) fn send(&self, alerts: &[Alert]) {
         let now_ns = self.clock.now_ns();
         for alert in alerts {
-            self.metrics.alert(alert.time_ns, now_ns);
-            tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
+            // Before the log, whose reader may be slow.
             if let Err(error) = self.egress.alert(&alert.step, alert) {
                 tracing::error!(step = alert.step, %error, "an alert could not be written as JSON");
             }
+            self.metrics.alert(alert.time_ns, now_ns);
+            tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
         }
     }
 
