@@ -71,7 +71,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let endpoint = free_endpoint()?;
     let zenoh = SessionOptions { listen: vec![endpoint.clone()], ..SessionOptions::default() };
     println!("engine      pipelines/walking on rig {}, zenoh router on {endpoint}", rig.name);
-    let options = Options { pipeline, data: args.data.clone(), disk: None, zenoh, metrics: None, queue_bytes: 64 << 20, commit_every: COMMIT_INTERVAL };
+    let options = Options {
+        pipeline,
+        data: args.data.clone(),
+        disk: None,
+        zenoh,
+        metrics: None,
+        queue_bytes: 64 << 20,
+        commit_every: COMMIT_INTERVAL,
+    };
     let engine = Engine::start(loaded, options).await?;
 
     let simulation = Simulation::new(simulation_options(&args, &rig.name))?;

@@ -19,8 +19,8 @@ mod upkeep;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -28,7 +28,9 @@ use futures::{FutureExt as _, StreamExt as _};
 use proprio_recording::{Disk, Folder, Lane, Recorder, Snapshots};
 use proprio_runtime::Loaded;
 use proprio_tables::Store;
-use proprio_zenoh::{AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer};
+use proprio_zenoh::{
+    AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer,
+};
 
 use crate::running::Running;
 use live::{Live, Parts, texts};
