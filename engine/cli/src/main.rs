@@ -7,6 +7,7 @@ mod commands;
 mod engine;
 mod faults;
 mod forget;
+mod latency;
 mod lineage;
 mod rebuild;
 mod recorded;

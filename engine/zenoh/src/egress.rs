@@ -1,4 +1,4 @@
-//! How alerts leave: JSON at `<rig>/@alert/<step>`, without ever holding up the worker.
+//! How alerts leave, and how they are heard: JSON at `<rig>/@alert/<step>`, without ever holding up the worker.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use serde::Serialize;
 use tokio::sync::mpsc;
 use zenoh::Session;
 use zenoh::bytes::Encoding;
-use zenoh::pubsub::Publisher;
+use zenoh::pubsub::{Publisher, Subscriber};
 use zenoh::qos::{CongestionControl, Priority};
 
 use crate::WireError;
@@ -59,6 +59,23 @@ impl Egress {
     /// Alerts that could not be sent.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
+    }
+}
+
+/// Hears the alerts of one step of a rig, until it is dropped.
+pub struct AlertSubscriber {
+    _subscriber: Subscriber<()>,
+}
+
+impl AlertSubscriber {
+    /// Calls `hear` with the JSON of each alert, on zenoh's thread: it must not block.
+    ///
+    /// # Errors
+    /// When zenoh refuses.
+    pub async fn open(session: &Session, rig: &str, step: &str, hear: impl Fn(&[u8]) + Send + Sync + 'static) -> Result<Self, WireError> {
+        let key = key::alert(rig, step);
+        let subscriber = session.declare_subscriber(key.clone()).callback(move |sample| hear(&sample.payload().to_bytes()));
+        Ok(Self { _subscriber: subscriber.await.map_err(WireError::zenoh(format!("subscribing to {key}")))? })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! * In: [`Ingress`] queues what sensors send, with its arrival, after what their caches kept; [`wire::decode`] says what it
 //!   means.
-//! * Out: [`AckPublisher`] tells publishers what is durable, [`Egress`] sends alerts.
+//! * Out: [`AckPublisher`] tells publishers what is durable, [`Egress`] sends alerts,
+//!   [`AlertSubscriber`] hears them.
 //! * Asked: [`ControlServer`] takes requests, [`SqlServer`] queries; [`control::request`] and [`sql::query`] are their clients.
 //! * The other end: [`Publisher`] sends a rig's samples, never more than its window ahead of the acknowledgements, and again
 //!   what an engine that restarted has not acknowledged. [`clock_probe`] is how a device's own clock is asked.
@@ -30,7 +31,7 @@ pub use ack::AckPublisher;
 pub use clock::ArrivalClock;
 pub use clock_probe::DeviceClock;
 pub use control::{Call, ControlServer};
-pub use egress::Egress;
+pub use egress::{AlertSubscriber, Egress};
 pub use error::WireError;
 pub use ingress::{Arrival, Incoming, Ingress, IngressCounts};
 pub use pacer::{Pacer, Speed};

@@ -71,7 +71,15 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let endpoint = free_endpoint()?;
     let zenoh = SessionOptions { listen: vec![endpoint.clone()], ..SessionOptions::default() };
     println!("engine      pipelines/walking on rig {}, zenoh router on {endpoint}", rig.name);
-    let options = Options { pipeline, data: args.data.clone(), zenoh, metrics: None, queue_bytes: 64 << 20, commit_every: COMMIT_INTERVAL };
+    let options = Options {
+        pipeline,
+        data: args.data.clone(),
+        disk: None,
+        zenoh,
+        metrics: None,
+        queue_bytes: 64 << 20,
+        commit_every: COMMIT_INTERVAL,
+    };
     let engine = Engine::start(loaded, options).await?;
 
     let simulation = Simulation::new(simulation_options(&args, &rig.name))?;
@@ -218,7 +226,8 @@ fn numbers(batch: &arrow_array::RecordBatch, row: usize) -> Vec<f64> {
     batch.columns().iter().filter_map(|column| text(column).parse().ok()).collect()
 }
 
-fn free_endpoint() -> anyhow::Result<String> {
+/// An endpoint on loopback that nobody listens on.
+pub fn free_endpoint() -> anyhow::Result<String> {
     let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
     Ok(format!("tcp/127.0.0.1:{port}"))
 }

@@ -1,6 +1,7 @@
 //! The commands, one file each, and what they share.
 
 mod adopt;
+mod bench;
 mod check;
 mod connect;
 mod demo;
@@ -66,6 +67,7 @@ enum Command {
     Adopt(adopt::Args),
     Forget(forget::Args),
     Faults(faults::Args),
+    Bench(bench::Args),
     Check(check::Args),
     Test(test::Args),
     Graph(graph::Args),
@@ -93,6 +95,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Adopt(args) => in_runtime(adopt::run(args)),
         Command::Forget(args) => in_runtime(forget::run(args)),
         Command::Faults(args) => faults::run(&args),
+        Command::Bench(args) => in_runtime(bench::run(args)),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),
         Command::Graph(args) => graph::run(args),
@@ -110,7 +113,11 @@ fn runtime() -> anyhow::Result<Runtime> {
 }
 
 fn log(cli: &Cli) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&cli.log).with_context(|| format!("`--log {}` is no filter", cli.log))?;
+    let mut filter = tracing_subscriber::EnvFilter::try_new(&cli.log).with_context(|| format!("`--log {}` is no filter", cli.log))?;
+    if matches!(cli.command, Command::Bench(_)) {
+        // Its alerts and its engines come by the thousand, and are no news.
+        filter = filter.add_directive("proprio=warn".parse().expect("it is a directive"));
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match cli.log_format {
         LogFormat::Text => builder.with_target(false).with_ansi(std::io::stderr().is_terminal()).compact().init(),

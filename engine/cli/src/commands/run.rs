@@ -54,6 +54,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         pipeline: args.pipeline.clone(),
         data: args.data.clone(),
+        disk: None,
         zenoh: args.network.options(),
         metrics: args.metrics,
         queue_bytes: (args.queue as usize) << 20,

@@ -39,12 +39,13 @@ use turn::Turn;
 use upkeep::{Kept, Upkeep};
 
 /// What a running engine is started with.
-#[derive(Debug)]
 pub struct Options {
     /// The pipeline file, to be read again on a reload.
     pub pipeline: PathBuf,
     /// Data directory.
     pub data: PathBuf,
+    /// Where the recording and the snapshots lie; in the data directory when absent.
+    pub disk: Option<Arc<dyn Disk>>,
     /// Network.
     pub zenoh: SessionOptions,
     /// Where metrics are served.
@@ -77,7 +78,7 @@ impl Engine {
         let rig = plan.rig.clone();
         let clock = ArrivalClock::start();
         Running::check_format(&options.data)?;
-        let disk: Arc<dyn Disk> = Arc::new(Folder::new(&options.data));
+        let disk = options.disk.unwrap_or_else(|| Arc::new(Folder::new(&options.data)));
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
         let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
         store.commit_every(options.commit_every);

@@ -128,11 +128,12 @@ impl Turn {
     pub(super) fn send(&self, alerts: &[Alert]) {
         let now_ns = self.clock.now_ns();
         for alert in alerts {
-            self.metrics.alert(alert.time_ns, now_ns);
-            tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
+            // Before the log, whose reader may be slow.
             if let Err(error) = self.egress.alert(&alert.step, alert) {
                 tracing::error!(step = alert.step, %error, "an alert could not be written as JSON");
             }
+            self.metrics.alert(alert.time_ns, now_ns);
+            tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
         }
     }
 

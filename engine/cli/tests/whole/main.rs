@@ -10,6 +10,7 @@ mod faults;
 mod forget;
 mod gait_lab;
 mod harness;
+mod latency;
 mod real_kills;
 mod rebuild;
 mod reload;

@@ -1,0 +1,123 @@
+//! `proprio bench`: how fast is it, measured on this machine?
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::demo::free_endpoint;
+use crate::latency::{self, Recording};
+
+/// The recording may slow an alert by so much.
+const RATIO_MAX: f64 = 1.10;
+
+/// Measures this machine. What else runs on it shows in the figures.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    bench: Bench,
+}
+
+#[derive(Debug, Subcommand)]
+enum Bench {
+    Recording(RecordingArgs),
+}
+
+/// From a sensor's sample to the alert that it causes, over zenoh on loopback, with the recording on and off in turn.
+///
+/// Off means that the disk takes everything and keeps nothing: an engine always encodes what it records.
+#[derive(Debug, clap::Args)]
+struct RecordingArgs {
+    /// Rounds of each, in turn.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Seconds that a round lasts.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Where the recordings lie while they are needed; the disk that it is about. Default: the temporary folder.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Outcome {
+    on: Quantiles,
+    off: Quantiles,
+    /// On over off.
+    p50_ratio: f64,
+    p95_ratio: f64,
+    p99_ratio: f64,
+    /// Whether p50 and p99 with the recording on are within 10 % of off.
+    within: bool,
+}
+
+#[derive(Serialize)]
+struct Quantiles {
+    alerts: usize,
+    p50_ms: f64,
+    p95_ms: f64,
+    p99_ms: f64,
+}
+
+/// Measures, and prints what was found; speed is no error.
+pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
+    let Bench::Recording(args) = args.bench;
+    let data = args.data.unwrap_or_else(std::env::temp_dir);
+    let bar = ProgressBar::new(u64::from(args.rounds) * 2);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left").expect("the template is right"));
+    let (mut on, mut off) = (Vec::new(), Vec::new());
+    for round in 0..args.rounds {
+        // Each comes first as often as the other, so that a drift of the machine favours neither.
+        let order = if round % 2 == 0 { [Recording::On, Recording::Off] } else { [Recording::Off, Recording::On] };
+        for recording in order {
+            let measured = latency::round(recording, args.seconds, &data, &free_endpoint()?).await?;
+            if recording == Recording::On {
+                on.extend(measured)
+            } else {
+                off.extend(measured)
+            }
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    let outcome = Outcome::of(on, off)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    } else {
+        outcome.print();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl Outcome {
+    fn of(on: Vec<f64>, off: Vec<f64>) -> anyhow::Result<Self> {
+        let (on, off) = (Quantiles::of(on)?, Quantiles::of(off)?);
+        let [p50_ratio, p95_ratio, p99_ratio] = [on.p50_ms / off.p50_ms, on.p95_ms / off.p95_ms, on.p99_ms / off.p99_ms];
+        Ok(Self { within: p50_ratio <= RATIO_MAX && p99_ratio <= RATIO_MAX, on, off, p50_ratio, p95_ratio, p99_ratio })
+    }
+
+    fn print(&self) {
+        println!("recording    alerts   p50 ms   p95 ms   p99 ms");
+        for (name, Quantiles { alerts, p50_ms, p95_ms, p99_ms }) in [("on", &self.on), ("off", &self.off)] {
+            println!("{name:<9} {alerts:>9} {p50_ms:>8.3} {p95_ms:>8.3} {p99_ms:>8.3}");
+        }
+        let Self { p50_ratio, p95_ratio, p99_ratio, .. } = self;
+        println!("on / off            {p50_ratio:>8.3} {p95_ratio:>8.3} {p99_ratio:>8.3}");
+        println!("{}", if self.within { "p50 and p99 are within 10 %" } else { "NOT WITHIN 10 %" });
+    }
+}
+
+impl Quantiles {
+    /// By nearest rank.
+    fn of(mut milliseconds: Vec<f64>) -> anyhow::Result<Self> {
+        anyhow::ensure!(!milliseconds.is_empty(), "no alert came");
+        milliseconds.sort_by(f64::total_cmp);
+        let at = |share: f64| milliseconds[((milliseconds.len() as f64 * share).ceil() as usize).clamp(1, milliseconds.len()) - 1];
+        Ok(Self { alerts: milliseconds.len(), p50_ms: at(0.50), p95_ms: at(0.95), p99_ms: at(0.99) })
+    }
+}
