@@ -70,7 +70,8 @@ impl Live {
             table_rows: BTreeMap::new(),
         };
         // What was open goes on under its own files first.
-        live.recorder.begin_segment(live.rig(), &texts(live.fold.plan()));
+        let recorded = live.fold.plan().clone();
+        live.recorder.begin_segment(&recorded.rig, &texts(&recorded));
         let start = Decision::EngineStart {
             anchor_utc_ns: now_ns,
             run_id: live.fold.run_id().to_owned(),
