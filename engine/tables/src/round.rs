@@ -92,19 +92,18 @@ impl Inner {
     /// as it was, which is right still; the next commit round says why.
     pub(crate) async fn refresh(&self) {
         let urgent = {
-            let mut tables = self.lock();
+            let tables = self.lock();
             let urgent = !tables.shown.waiting.is_empty();
             if !urgent && tables.looked.elapsed() < LOOK_INTERVAL {
                 return;
             }
-            tables.looked = Instant::now();
             urgent
         };
-        // A round that is under way looks by itself.
+        // A round that is under way has looked by itself, though maybe before the newest came: the next query looks again.
         let round = if urgent { Some(self.round.lock().await) } else { self.round.try_lock().ok() };
-        if let Some(mut round) = round
-            && let Ok(looked) = self.look(&mut round).await
-        {
+        let Some(mut round) = round else { return };
+        self.lock().looked = Instant::now();
+        if let Ok(looked) = self.look(&mut round).await {
             let _ = self.finish(&mut round, looked, Written::new()).await;
         }
     }

@@ -73,7 +73,12 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
         let rows = |run: &str| format!("SELECT {columns} FROM {table}_all WHERE session = '{session}' AND run_id = '{run}'");
         for (one, other) in [(&run, &stopped), (&stopped, &run)] {
             let difference = format!("SELECT count(*) FROM ({} EXCEPT ALL {})", rows(one), rows(other));
-            assert_eq!(engine.number(&difference), 0.0, "{table}: a rebuild that was stopped differs from one that was not");
+            // The running engine follows other processes' commits when it next looks, which a busy machine puts off.
+            let give_up = Instant::now() + Duration::from_secs(20);
+            while engine.number(&difference) != 0.0 {
+                assert!(Instant::now() < give_up, "{table}: a rebuild that was stopped differs from one that was not");
+                std::thread::sleep(FOLLOWED);
+            }
         }
     }
 
