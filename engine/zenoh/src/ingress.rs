@@ -122,13 +122,13 @@ struct Strangers {
 
 impl Ingress {
     /// Subscribes to every sensor's key and to its liveliness. At most `queue_bytes` wait; what comes beyond is dropped,
-    /// counted, and told as [`Decision::Overflow`](proprio_core::Decision::Overflow).
+    /// counted, and told as [`Decision::Overflow`].
     ///
     /// `recorded` says by sensor how far it has been recorded: what was sent since then and is kept in its publisher's cache
     /// is fetched and comes first. Without it, whole caches come.
     ///
     /// Sensors with a clock of their own are asked what it shows; the answers come as
-    /// [`Decision::RoundTrip`](proprio_core::Decision::RoundTrip).
+    /// [`Decision::RoundTrip`].
     ///
     /// To be called within a tokio runtime.
     ///
