@@ -14,6 +14,9 @@ pub type TimeNs = i64;
 /// Nanoseconds in a second.
 pub const SECOND_NS: i64 = 1_000_000_000;
 
+/// Times outside 1970 to 2100 are no times of a lab, and none of a device's clock.
+pub const LAB_TIMES_NS: std::ops::Range<TimeNs> = 0..4_102_444_800_000_000_000;
+
 /// An exact rate in hertz, in lowest terms. Written `100 Hz`, `2000/7 Hz` or `2148.148 Hz`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Rate {

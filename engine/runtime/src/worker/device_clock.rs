@@ -10,11 +10,10 @@ use proprio_core::control::ClockStatus;
 use proprio_core::kind::DEVICE_TIME;
 use proprio_core::rig::Clock;
 use proprio_core::schema::{FieldExt, column};
-use proprio_core::time::SECOND_NS;
+use proprio_core::time::{LAB_TIMES_NS, SECOND_NS};
 use proprio_core::{Sensor, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
-use super::judge::TIME_RANGE_NS;
 use super::side::Side;
 
 /// Mapped time from one row of `clocks` to the next.
@@ -55,9 +54,9 @@ impl DeviceClock {
     /// that no clock shows stay as they are, and are refused later.
     pub(super) fn map(&mut self, samples: &RecordBatch, is_newest: bool, arrival_ns: TimeNs) -> (RecordBatch, Option<ClockEvent>) {
         let device = rows::times(samples);
-        let newest = device.iter().copied().filter(|time| TIME_RANGE_NS.contains(time)).max();
+        let newest = device.iter().copied().filter(|time| LAB_TIMES_NS.contains(time)).max();
         let event = newest.filter(|_| is_newest).and_then(|newest| self.fit.observe(newest, arrival_ns));
-        let mapped = device.iter().map(|time| if TIME_RANGE_NS.contains(time) { self.fit.map(*time) } else { *time });
+        let mapped = device.iter().map(|time| if LAB_TIMES_NS.contains(time) { self.fit.map(*time) } else { *time });
         let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values(mapped))];
         columns.extend(samples.columns()[1..].iter().cloned());
         columns.push(samples.column(0).clone());

@@ -7,9 +7,6 @@ use arrow_array::{Array, RecordBatch, UInt32Array};
 use arrow_schema::DataType;
 use proprio_core::{StreamSchema, rows};
 
-/// Times outside 1970 to 2100 are no times of a lab, and none of a device's clock.
-pub(super) const TIME_RANGE_NS: std::ops::Range<i64> = 0..4_102_444_800_000_000_000;
-
 /// What becomes of a sample.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fate {

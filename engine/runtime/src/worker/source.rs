@@ -8,12 +8,13 @@ use proprio_core::clock::{ClockEvent, ClockFit};
 use proprio_core::kind::DEVICE_TIME;
 use proprio_core::recorded::{RoundTrip, SourceStart};
 use proprio_core::rig::Loss;
+use proprio_core::time::LAB_TIMES_NS;
 use proprio_core::{Samples, Sensor, SourceMessage, StreamSchema, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
 use super::counting::Counting;
 use super::device_clock::DeviceClock;
-use super::judge::{Fate, TIME_RANGE_NS, finite_rows, sort_rows};
+use super::judge::{Fate, finite_rows, sort_rows};
 use super::loss::{Cover, Covering};
 use super::rate::RateWatch;
 use super::rows_image::Rows;
@@ -304,7 +305,7 @@ impl Source {
             let sequence = samples.sequence.saturating_add(row as i64);
             let fate = if sequence < self.state.counting.next() && !self.came_after_all(sequence, *time, side) {
                 Fate::Duplicate
-            } else if !TIME_RANGE_NS.contains(time) {
+            } else if !LAB_TIMES_NS.contains(time) {
                 Fate::BadTime
             } else if !finite.as_ref().is_none_or(|finite| finite[row]) {
                 Fate::NotFinite

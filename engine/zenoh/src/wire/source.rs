@@ -6,7 +6,7 @@
 //! {"message": "progress", "time_ns": 1700000000000000000}
 //! ```
 
-use proprio_core::time::TimeNs;
+use proprio_core::time::{LAB_TIMES_NS, TimeNs};
 use proprio_core::{Rejection, SourceMessage};
 use serde::{Deserialize, Serialize};
 
@@ -14,8 +14,6 @@ use super::reject;
 
 /// No sensor counts this far.
 const SEQUENCE_MAX: i64 = 1 << 53;
-/// Times from the year 2100 on are no times of a lab.
-const TIME_MAX_NS: TimeNs = 4_102_444_800_000_000_000;
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "message", rename_all = "snake_case", deny_unknown_fields)]
@@ -57,7 +55,7 @@ pub(super) fn decode(payload: &[u8]) -> Result<SourceMessage, Rejection> {
             Err(reject("schema", format!("last_sequence {last_sequence} is out of range")))
         }
         Ok(Message::End { boot, last_sequence }) => Ok(SourceMessage::End { boot, last_sequence }),
-        Ok(Message::Progress { time_ns }) if !(0..TIME_MAX_NS).contains(&time_ns) => {
+        Ok(Message::Progress { time_ns }) if !LAB_TIMES_NS.contains(&time_ns) => {
             Err(reject("schema", format!("time_ns {time_ns} is outside the years 1970 to 2100")))
         }
         Ok(Message::Progress { time_ns }) => Ok(SourceMessage::Progress { time_ns }),
