@@ -73,16 +73,11 @@ impl Snapshots {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn newest(&mut self, run_id: &str) -> Result<Option<Snapshot>, RecordingError> {
-        let mut positions = self.positions()?;
-        positions.sort_unstable();
-        for position in positions.into_iter().rev() {
+        for position in self.positions()?.into_iter().rev() {
             let path = self.path(position);
-            match read(&*self.disk, &path).and_then(|bytes| decode(&bytes)) {
+            match self.read(position) {
                 Ok(Snapshot { run_id: other, .. }) if other != run_id => {
                     tracing::warn!(snapshot = %path.display(), run = other, "passed over a snapshot: it is another run's");
-                }
-                Ok(snapshot) if snapshot.position != position => {
-                    tracing::warn!(snapshot = %path.display(), position = snapshot.position, "passed over a snapshot: its name is wrong");
                 }
                 Ok(snapshot) => {
                     self.known = Some(position);
@@ -99,13 +94,7 @@ impl Snapshots {
     /// # Errors
     /// When the folder cannot be listed.
     pub fn newest_position(&self) -> Result<Option<i64>, RecordingError> {
-        let mut positions = self.positions()?;
-        positions.sort_unstable();
-        let is_whole = |position: &i64| {
-            let snapshot = read(&*self.disk, &self.path(*position)).and_then(|bytes| decode(&bytes));
-            snapshot.is_ok_and(|snapshot| snapshot.position == *position)
-        };
-        Ok(positions.into_iter().rev().find(is_whole))
+        Ok(self.positions()?.into_iter().rev().find(|position| self.read(*position).is_ok()))
     }
 
     /// Keeps the newest, and before it the one known to be whole, or else the next: what is neither is older, torn, or of a
@@ -122,9 +111,18 @@ impl Snapshots {
         Ok(())
     }
 
+    /// The snapshot of a position, when it is whole and named right.
+    fn read(&self, position: i64) -> Result<Snapshot, String> {
+        let snapshot = read(&*self.disk, &self.path(position)).and_then(|bytes| decode(&bytes))?;
+        if snapshot.position == position { Ok(snapshot) } else { Err(format!("its name is wrong: it is of {}", snapshot.position)) }
+    }
+
+    /// The positions that files are named by, in order.
     fn positions(&self) -> Result<Vec<i64>, RecordingError> {
         let names = self.disk.list(&self.directory).map_err(RecordingError::io(&self.directory))?;
-        Ok(names.iter().filter_map(|name| position_of(name)).collect())
+        let mut positions: Vec<i64> = names.iter().filter_map(|name| position_of(name)).collect();
+        positions.sort_unstable();
+        Ok(positions)
     }
 
     fn path(&self, position: i64) -> PathBuf {
