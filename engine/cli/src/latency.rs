@@ -10,12 +10,11 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use proprio_core::{Packet, Rate, Rig, Sensor, TimeNs};
-use proprio_operators::REGISTRY;
 use proprio_recording::{Disk, DiskFile, Folder, Lock};
 use proprio_zenoh::{AlertSubscriber, ArrivalClock, Pacer, Publisher, PublisherOptions, SessionOptions, Speed, open_client};
 
-use crate::engine::fold::rendered;
 use crate::engine::{Engine, Options};
+use crate::plans::load;
 
 /// 8 ms apart, so that the samples fall everywhere between two syncs, which are 20 ms apart.
 const RIG: &str = "\
@@ -65,7 +64,7 @@ async fn measure(recording: Recording, seconds: u32, tables: &Path, recorded: &P
     for (file, text) in [(&pipeline, PIPELINE), (&tables.join("rig.yaml"), RIG)] {
         std::fs::write(file, text).with_context(|| format!("{} can't be written", file.display()))?;
     }
-    let loaded = proprio_runtime::load(&pipeline, REGISTRY).map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)))?;
+    let loaded = load(&pipeline)?;
     let rig = loaded.plan.rig.clone();
     let disk: Arc<dyn Disk> = match recording {
         Recording::On => Arc::new(Folder::new(recorded)),

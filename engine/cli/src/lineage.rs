@@ -35,6 +35,11 @@ pub fn of(plan: &Plan) -> Lineage {
     Lineage::of(plan, REGISTRY, BUILD, env!("PROPRIO_TARGET"))
 }
 
+/// The name of the run that this plan makes in this build.
+pub fn run_id(plan: &Plan) -> String {
+    of(plan).run_id()
+}
+
 /// The row of table `lineage` for a run that begins at `time_ns`.
 pub fn row(lineage: &Lineage, origin: Origin, time_ns: TimeNs) -> RecordBatch {
     let text = |value: &str| Arc::new(StringArray::from(vec![value])) as ArrayRef;

@@ -9,6 +9,7 @@ mod faults;
 mod forget;
 mod latency;
 mod lineage;
+mod plans;
 mod rebuild;
 mod recorded;
 mod running;

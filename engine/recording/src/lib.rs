@@ -37,7 +37,7 @@ pub use folder::Folder;
 pub use forget::{Forgotten, forget, retain};
 pub use format::{Gone, Head, SessionHead, Texts};
 pub use lane::Lane;
-pub use reader::{Read, Reader, heads};
+pub use reader::{Read, Reader, heads, heads_of};
 pub use recorder::Recorder;
 pub use sessions::{Last, SessionEntry, sessions};
 pub use snapshots::{Snapshot, Snapshots};

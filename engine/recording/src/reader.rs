@@ -9,7 +9,7 @@ use proprio_core::{Decision, Event, Recorded, Rig};
 
 use crate::format;
 use crate::segment::{Ending, RawMessage, Segment, SegmentReader, read_end, read_head, segments};
-use crate::{Disk, Head, RecordingError};
+use crate::{Disk, Head, RecordingError, SessionEntry};
 
 /// What stands at a position.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,8 +159,26 @@ impl Reader {
 /// # Errors
 /// When the folder or a segment cannot be read, or a head is damaged.
 pub fn heads(disk: &dyn Disk, rig: &str) -> Result<Vec<Head>, RecordingError> {
+    read_heads(disk, rig, &segments(disk, rig)?)
+}
+
+/// The heads of a session's segments, in the order of positions. No other segment is opened.
+///
+/// # Errors
+/// When the folder or a segment cannot be read, or a head is damaged.
+pub fn heads_of(disk: &dyn Disk, rig: &str, session: &SessionEntry) -> Result<Vec<Head>, RecordingError> {
+    // A crash may have left a head right after the last message.
+    let end = session.last.map_or(i64::MAX, |last| last.position + 1);
+    let mut segments = segments(disk, rig)?;
+    segments.retain(|segment| (session.first_position..=end).contains(&segment.first));
+    let mut heads = read_heads(disk, rig, &segments)?;
+    heads.retain(|head| head.session.as_ref().is_some_and(|of| of.start_position == session.first_position));
+    Ok(heads)
+}
+
+fn read_heads(disk: &dyn Disk, rig: &str, segments: &[Segment]) -> Result<Vec<Head>, RecordingError> {
     let head = |segment: &Segment| read_head(disk, rig, segment).map(|found| found.map(|(head, _)| head)).transpose();
-    segments(disk, rig)?.iter().filter_map(head).collect()
+    segments.iter().filter_map(head).collect()
 }
 
 fn check_sequence(path: &Path, position: i64, sequence: u32) -> Result<(), RecordingError> {

@@ -36,5 +36,6 @@ mod way;
 pub use body::{Body, Pose, Segment};
 pub use layout::{MARKERS_FULL, MARKERS_LEAN, rig_file};
 pub use options::{ClockJump, Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide, Way};
+pub use random::Random;
 pub use simulation::{Count, Delivery, Payload, Simulation};
 pub use truth::TruthEvent;

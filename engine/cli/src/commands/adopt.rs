@@ -86,7 +86,7 @@ struct Outcome {
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let wanted: BTreeSet<String> = match &args.runs.pipeline {
         Some(pipeline) => match super::run::load(pipeline) {
-            Ok(loaded) => [crate::lineage::of(&loaded.plan).run_id()].into(),
+            Ok(loaded) => [crate::lineage::run_id(&loaded.plan)].into(),
             Err(code) => return Ok(code),
         },
         None => args.runs.run.iter().cloned().collect(),

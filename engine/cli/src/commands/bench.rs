@@ -7,7 +7,7 @@ use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use super::demo::free_endpoint;
+use super::connect::free_endpoint;
 use crate::latency::{self, Recording};
 
 /// The recording may slow an alert by so much.

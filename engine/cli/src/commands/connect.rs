@@ -1,5 +1,6 @@
 //! How a command says where on the network the engine is: the options that every networked command shares.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -115,4 +116,10 @@ impl ListenArgs {
     pub fn options(&self) -> SessionOptions {
         SessionOptions { listen: self.listen.clone(), ..self.connect.options() }
     }
+}
+
+/// An endpoint on loopback that nobody listens on.
+pub fn free_endpoint() -> anyhow::Result<String> {
+    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
+    Ok(format!("tcp/127.0.0.1:{port}"))
 }

@@ -1,7 +1,6 @@
 //! `proprio demo`: the whole idea in a minute, on a virtual subject whose truth is known.
 
 use std::io::Write as _;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -12,6 +11,7 @@ use proprio_simulate::{Impairments, Layout, Options as SimulationOptions, PerSid
 use proprio_tables::{COMMIT_INTERVAL, Format, output};
 use proprio_zenoh::{Publisher, PublisherOptions, SessionOptions, Speed};
 
+use super::connect::free_endpoint;
 use super::publishing::{PATIENCE, bar, change};
 use super::simulate::deliver;
 use super::test::ANSWERS_OFF;
@@ -224,12 +224,6 @@ async fn ask(engine: &Engine, session: &str) -> anyhow::Result<bool> {
 fn numbers(batch: &arrow_array::RecordBatch, row: usize) -> Vec<f64> {
     let text = |column: &arrow_array::ArrayRef| arrow_cast::display::array_value_to_string(column, row).unwrap_or_default();
     batch.columns().iter().filter_map(|column| text(column).parse().ok()).collect()
-}
-
-/// An endpoint on loopback that nobody listens on.
-pub fn free_endpoint() -> anyhow::Result<String> {
-    let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port on loopback")?.port();
-    Ok(format!("tcp/127.0.0.1:{port}"))
 }
 
 fn print_next(data: &Path, session: &str) {

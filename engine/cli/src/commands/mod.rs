@@ -3,7 +3,7 @@
 mod adopt;
 mod bench;
 mod check;
-mod connect;
+pub mod connect;
 mod demo;
 mod faults;
 mod forget;
@@ -108,7 +108,8 @@ fn in_runtime(command: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow
     runtime()?.block_on(command)
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
+/// The runtime that everything asynchronous runs in.
+pub fn runtime() -> anyhow::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")
 }
 

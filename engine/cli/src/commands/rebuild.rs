@@ -71,7 +71,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
         Ok(loaded) => Arc::new(loaded.plan),
         Err(code) => return Ok(code),
     };
-    let run_id = crate::lineage::of(&plan).run_id();
+    let run_id = crate::lineage::run_id(&plan);
     let disk: Arc<dyn Disk> = Arc::new(Folder::new(&args.data));
     let found = chosen(&args, &*disk, &plan)?;
     let runtime = super::runtime()?;

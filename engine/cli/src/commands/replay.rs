@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use super::publishing::bar;
 use super::test::ANSWERS_OFF;
-use crate::engine::reigns::{self, plan_of};
+use crate::engine::reigns::{self, History};
+use crate::plans::plan_of;
 use crate::verify::{Difference, Verify};
 
 /// Runs a recorded session through the pipeline that it was recorded under, as fast as it goes.
@@ -121,17 +122,17 @@ fn chosen(disk: &Arc<dyn Disk>, rig: &str, wanted: &str) -> anyhow::Result<Vec<S
 }
 
 async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Outcome> {
-    let (reigns, _) = reigns::reigns(disk, rig, session)?;
-    let runs_here = plan_of(&reigns[0].texts).map(|plan| crate::lineage::of(&plan).run_id())?;
-    let other_build = reigns[0].texts.get("run_id").is_some_and(|run_id| *run_id != runs_here);
-    let recorded_runs = reigns::recorded_runs(disk, rig, session)?;
+    let history = History::of(disk, rig, session)?;
+    let first_texts = &history.reigns[0].texts;
+    let runs_here = plan_of(first_texts).map(|plan| crate::lineage::run_id(&plan))?;
+    let other_build = first_texts.get("run_id").is_some_and(|run_id| *run_id != runs_here);
     let mut verify = args.verify.then(|| Verify::new(&session.id, other_build));
     let begun = Instant::now();
     let mut outcome = Outcome::new(&session.id, other_build);
     let length_ns = session.last.map_or(0, |last| last.log_time_ns - session.first_log_time_ns);
     let progress = bar(length_ns.max(1), "replaying");
     let mut span = Span::default();
-    let replayed = reigns::replay(disk, rig, session, |chunks, plan, log_time_ns| {
+    let replayed = reigns::replay(disk, rig, session, &history, |chunks, plan, log_time_ns| {
         for chunk in chunks {
             *outcome.rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
             span.see(chunk, plan);
@@ -151,17 +152,17 @@ async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionE
     if let Some(verify) = verify {
         let comparing = Instant::now();
         let reader = Reader::open(&args.data).await.context("the tables can't be read")?;
-        outcome.difference = verify.compare(&reader, &recorded_runs).await?;
+        outcome.difference = verify.compare(&reader, &history.runs).await?;
         outcome.identical = Some(outcome.difference.is_none());
         if let Some(difference) = &mut outcome.difference {
             let mut rows = BTreeSet::new();
-            reigns::replay(disk, rig, session, |chunks, plan, _| {
+            reigns::replay(disk, rig, session, &history, |chunks, plan, _| {
                 for chunk in chunks {
                     rows.extend(verify.rows_of(difference, chunk, plan)?);
                 }
                 Ok(())
             })?;
-            verify.show(difference, &reader, &recorded_runs, rows).await?;
+            verify.show(difference, &reader, &history.runs, rows).await?;
         }
         outcome.comparing_s += comparing.elapsed().as_secs_f64();
     }

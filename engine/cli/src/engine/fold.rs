@@ -6,13 +6,13 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs};
-use proprio_operators::REGISTRY;
 use proprio_runtime::lineage::Lineage;
 use proprio_runtime::worker::Reloaded;
 use proprio_runtime::{Plan, Worker};
 use proprio_zenoh::wire;
 
 use crate::lineage::{self, Origin};
+use crate::plans::plan_of;
 
 /// A worker, and the lineage of what it makes.
 pub struct Fold {
@@ -99,9 +99,7 @@ impl Fold {
         match &message.event {
             Event::Decision(Decision::SessionStart { .. }) => self.name_run(message, chunks),
             Event::Decision(Decision::Reload { texts, .. }) if message.position > self.obeys_after => {
-                let loaded = proprio_runtime::load_texts(texts, REGISTRY);
-                let loaded = loaded.map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
-                let plan = Arc::new(loaded.with_context(|| format!("the reload at position {} makes no plan", message.position))?.plan);
+                let plan = plan_of(texts).with_context(|| format!("the reload at position {} makes no plan", message.position))?;
                 self.lineage = lineage::of(&plan);
                 self.run_id = self.lineage.run_id();
                 let mut reloaded = self.worker.reload(plan.clone(), self.run_id.clone());
@@ -143,9 +141,4 @@ fn is_barrier(event: &Event) -> bool {
         event,
         Event::Decision(Decision::SessionStart { .. } | Decision::SessionStop | Decision::Reload { .. } | Decision::EngineStart { .. })
     )
-}
-
-/// Findings as one text.
-pub fn rendered(findings: &[proprio_runtime::Diagnostic]) -> String {
-    findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
 }

@@ -43,8 +43,6 @@ struct Rounds {
     /// Captured, and not durable yet.
     captured: Option<Snapshot>,
     under_way: bool,
-    /// Position of the last one that succeeded.
-    committed: Option<i64>,
     not_before_ns: TimeNs,
 }
 
@@ -83,7 +81,7 @@ impl Live {
         }
         if live.fold.session().is_empty() {
             // The first session knows how far the sensors had counted in the last one.
-            let start = live.start_with(recovered.sources.clone(), now_ns);
+            let start = live.start_with(recovered.sources.clone(), None, None, None, now_ns);
             live.decide(vec![start], now_ns)?;
         }
         live.note(&Audit { kind: audit_kind::ENGINE_START, detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
@@ -149,7 +147,7 @@ impl Live {
     /// When rows don't fit their tables.
     pub fn reload(&mut self, plan: &Arc<Plan>, now_ns: TimeNs) -> anyhow::Result<(i64, Vec<Alert>)> {
         let texts = texts(plan);
-        let run_id = crate::lineage::of(plan).run_id();
+        let run_id = crate::lineage::run_id(plan);
         let was = self.rig().clone();
         // The reload is the first message of a segment with its texts, so that heads alone tell what is in force.
         self.recorder.begin_segment(&plan.rig, &texts);
@@ -197,12 +195,11 @@ impl Live {
         }
     }
 
-    /// A round has ended: where it stood, or nothing when it failed and its rows go with the next one.
-    pub fn round_ended(&mut self, position: Option<i64>, now_ns: TimeNs) {
+    /// A round has ended; when it failed, its rows go with the next one.
+    pub fn round_ended(&mut self, succeeded: bool, now_ns: TimeNs) {
         self.rounds.under_way = false;
-        match position {
-            Some(position) => self.rounds.committed = Some(position),
-            None => self.rounds.not_before_ns = now_ns + ROUND_AGAIN_NS,
+        if !succeeded {
+            self.rounds.not_before_ns = now_ns + ROUND_AGAIN_NS;
         }
     }
 
@@ -222,17 +219,20 @@ impl Live {
 
     /// The start of a session that is unique in the rig: its name is the arrival time and the next position.
     pub fn session_start(&self, subject: Option<String>, task: Option<String>, from_ns: Option<TimeNs>, now_ns: TimeNs) -> Decision {
-        let sources = self.fold.worker().source_starts();
-        Decision::SessionStart { session: self.session_name(now_ns), subject, task, from_ns: from_ns.unwrap_or(now_ns), sources }
+        self.start_with(self.fold.worker().source_starts(), subject, task, from_ns, now_ns)
     }
 
-    fn start_with(&self, sources: BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Decision {
-        Decision::SessionStart { session: self.session_name(now_ns), subject: None, task: None, from_ns: now_ns, sources }
-    }
-
-    fn session_name(&self, now_ns: TimeNs) -> String {
+    fn start_with(
+        &self,
+        sources: BTreeMap<String, SourceStart>,
+        subject: Option<String>,
+        task: Option<String>,
+        from_ns: Option<TimeNs>,
+        now_ns: TimeNs,
+    ) -> Decision {
         let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
-        format!("{time}-{}-{}", self.rig().name, self.recorder.next_position())
+        let session = format!("{time}-{}-{}", self.rig().name, self.recorder.next_position());
+        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources }
     }
 
     /// Rows given to each table since the start.
@@ -330,7 +330,7 @@ pub struct Parts {
 
 /// The texts that a segment carries: the files, and the run that they make in this build.
 pub fn texts(plan: &Plan) -> Texts {
-    let run_id = crate::lineage::of(plan).run_id();
+    let run_id = crate::lineage::run_id(plan);
     let texts = [("rig.yaml", plan.rig_text.clone()), ("pipeline.yaml", plan.pipeline_text.clone()), ("run_id", run_id)];
     texts.map(|(name, text)| (name.to_owned(), text)).into()
 }

@@ -8,17 +8,18 @@ use std::time::Instant;
 use anyhow::Context as _;
 use proprio_core::table::system::{self, audit_kind};
 use proprio_core::{SourceStart, TableChunk, TimeNs};
-use proprio_recording::{Disk, Reader, SessionEntry, Snapshots};
+use proprio_recording::{Disk, Reader, SessionEntry, Snapshot, Snapshots};
 use proprio_runtime::Plan;
 
 use super::alerts::Alert;
 use super::audit::Audit;
 use super::fold::Fold;
 use super::live::texts;
-use super::reigns::{plan_of, reigns};
+use super::reigns::History;
 use super::replay::Replay;
 use super::sink::Sink;
 use crate::lineage::Origin;
+use crate::plans::plan_of;
 
 /// How an engine came up.
 #[derive(Clone, Debug, Default)]
@@ -101,10 +102,8 @@ fn sources_after(
     ended: &SessionEntry,
     snapshots: &mut Snapshots,
 ) -> anyhow::Result<BTreeMap<String, SourceStart>> {
-    let run_id = crate::lineage::of(plan).run_id();
-    let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok().flatten();
-    let after = snapshot.filter(|snapshot| ended.last.is_none_or(|last| snapshot.position >= last.position));
-    if let Some(fold) = after.and_then(|snapshot| Fold::restore(plan.clone(), &snapshot.state).ok()) {
+    let is_after = |snapshot: &Snapshot| ended.last.is_none_or(|last| snapshot.position >= last.position);
+    if let Some((fold, _)) = newest_state(plan, snapshots, is_after) {
         return Ok(fold.worker().source_starts());
     }
     if ended.gone.is_some() {
@@ -126,8 +125,8 @@ fn append_ended(
     sink: &dyn Sink,
     recovered: &mut Recovered,
 ) -> anyhow::Result<Option<Fold>> {
-    let (reigns, _) = reigns(disk, rig, session)?;
-    let reign = reigns.last().expect("a session has a reign");
+    let history = History::of(disk, rig, session)?;
+    let reign = history.last_reign();
     let plan = match plan_of(&reign.texts) {
         Ok(plan) => plan,
         Err(error) => {
@@ -158,16 +157,17 @@ fn resume(
     recovered: &mut Recovered,
 ) -> anyhow::Result<Fold> {
     recovered.session = Some(open.id.clone());
-    let (reigns, last_texts) = reigns(disk, &plan.rig.name, open)?;
-    let reign = reigns.last().expect("a session has a reign");
-    let recorded = plan_of(&last_texts).unwrap_or_else(|error| {
+    let history = History::of(disk, &plan.rig.name, open)?;
+    let reign = history.last_reign();
+    let recorded = plan_of(&history.last_texts).unwrap_or_else(|error| {
         tracing::warn!("this build can't run the files that the session ran under; it is run again under today's: {error:#}");
         plan.clone()
     });
-    let (mut fold, from) = if last_texts != texts(&recorded) {
+    let is_in_reign = |snapshot: &Snapshot| snapshot.session == open.id && snapshot.position >= reign.since;
+    let (mut fold, from) = if history.last_texts != texts(&recorded) {
         recovered.takes_over = Some(sink.transactions());
         (Fold::new(recorded, Origin::Live).obeying_after(i64::MAX), open.first_position)
-    } else if let Some((fold, position)) = newest_snapshot(&recorded, open, reign.since, snapshots) {
+    } else if let Some((fold, position)) = newest_state(&recorded, snapshots, is_in_reign) {
         recovered.snapshot = Some(position);
         (fold, position + 1)
     } else {
@@ -211,11 +211,11 @@ fn withhold(chunk: &TableChunk, rig: &str, now_ns: TimeNs, sink: &dyn Sink) -> a
     Ok(())
 }
 
-/// The newest state of this run in the open session, after `since`, that can be read, and its position.
-fn newest_snapshot(plan: &Arc<Plan>, open: &SessionEntry, since: i64, snapshots: &mut Snapshots) -> Option<(Fold, i64)> {
-    let run_id = crate::lineage::of(plan).run_id();
+/// The newest state of this run that can be read, with its position; none when it does not fit.
+fn newest_state(plan: &Arc<Plan>, snapshots: &mut Snapshots, fits: impl FnOnce(&Snapshot) -> bool) -> Option<(Fold, i64)> {
+    let run_id = crate::lineage::run_id(plan);
     let snapshot = snapshots.newest(&run_id).inspect_err(|error| tracing::warn!(%error, "no snapshot can be read")).ok()??;
-    if snapshot.session != open.id || snapshot.position < since {
+    if !fits(&snapshot) {
         return None;
     }
     match Fold::restore(plan.clone(), &snapshot.state) {

@@ -4,15 +4,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use anyhow::Context as _;
 use proprio_core::{Decision, Event, Recorded, Rig, TableChunk, TimeNs};
-use proprio_operators::REGISTRY;
-use proprio_recording::{Disk, Head, Read, Reader, SessionEntry, Texts};
+use proprio_recording::{Disk, Read, Reader, SessionEntry, Texts};
 use proprio_runtime::Plan;
 
-use super::fold::{Fold, rendered};
+use super::fold::Fold;
 use super::replay::Replay;
 use crate::lineage::Origin;
+use crate::plans::plan_of;
 
 /// A stretch of a session between two such restarts. Its plan ran over the session from the start, and its rows are those
 /// after each table's transaction at the restart that began it.
@@ -25,41 +24,43 @@ pub struct Reign {
     known: BTreeMap<String, i64>,
 }
 
-/// The reigns of a session, of which there is at least one, and the files in force at its end.
-///
-/// # Errors
-/// When the recording can't be read.
-pub fn reigns(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<(Vec<Reign>, Texts)> {
-    let mut reigns = vec![Reign { texts: session.texts.clone(), since: -1, known: BTreeMap::new() }];
-    let mut last_texts = session.texts.clone();
-    for head in heads(disk, rig, session)? {
-        if head.texts == last_texts {
-            continue;
+/// What a session's segments say about who ran it.
+pub struct History {
+    /// Its reigns, of which there is at least one.
+    pub reigns: Vec<Reign>,
+    /// The files in force at its end.
+    pub last_texts: Texts,
+    /// The runs whose rows its tables hold.
+    pub runs: BTreeSet<String>,
+}
+
+impl History {
+    /// The history of a session.
+    ///
+    /// # Errors
+    /// When the recording can't be read.
+    pub fn of(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Self> {
+        let first = Reign { texts: session.texts.clone(), since: -1, known: BTreeMap::new() };
+        let mut history = Self { reigns: vec![first], last_texts: session.texts.clone(), runs: BTreeSet::new() };
+        for head in proprio_recording::heads_of(&**disk, rig, session)? {
+            history.runs.extend(head.texts.get("run_id").cloned());
+            if head.texts == history.last_texts {
+                continue;
+            }
+            // A crash may leave a head without a message: nothing had come to pass under it.
+            let Some(first) = first_message(disk, rig, head.first_position)? else { continue };
+            if let Event::Decision(Decision::EngineStart { takes_over: Some(known), .. }) = first.event {
+                history.reigns.push(Reign { texts: head.texts.clone(), since: head.first_position, known });
+            }
+            history.last_texts = head.texts;
         }
-        // A crash may leave a head without a message: nothing had come to pass under it.
-        let Some(first) = first_message(disk, rig, head.first_position)? else { continue };
-        if let Event::Decision(Decision::EngineStart { takes_over: Some(known), .. }) = first.event {
-            reigns.push(Reign { texts: head.texts.clone(), since: head.first_position, known });
-        }
-        last_texts.clone_from(&head.texts);
+        Ok(history)
     }
-    Ok((reigns, last_texts))
-}
 
-/// The runs whose rows the session's tables hold.
-///
-/// # Errors
-/// When the recording can't be read.
-pub fn recorded_runs(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<BTreeSet<String>> {
-    let heads = heads(disk, rig, session)?;
-    Ok(heads.into_iter().filter_map(|mut head| head.texts.remove("run_id")).collect())
-}
-
-/// The heads of a session's segments.
-fn heads(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Vec<Head>> {
-    let mut heads = proprio_recording::heads(&**disk, rig)?;
-    heads.retain(|head| head.session.as_ref().is_some_and(|head| head.start_position == session.first_position));
-    Ok(heads)
+    /// The reign at its end.
+    pub fn last_reign(&self) -> &Reign {
+        self.reigns.last().expect("a session has a reign")
+    }
 }
 
 /// The message at a position; none at the recording's end, and for a sensor's.
@@ -70,15 +71,6 @@ fn first_message(disk: &Arc<dyn Disk>, rig: &str, position: i64) -> anyhow::Resu
         Some(Read::Message(message)) => Some(message),
         Some(Read::Undeclared { .. }) | None => None,
     })
-}
-
-/// The plan that a segment's texts make.
-///
-/// # Errors
-/// When this build finds mistakes in them.
-pub fn plan_of(texts: &Texts) -> anyhow::Result<Arc<Plan>> {
-    let loaded = proprio_runtime::load_texts(texts, REGISTRY).map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)));
-    Ok(Arc::new(loaded.context("the recorded files make no plan in this build")?.plan))
 }
 
 /// What replaying a session came to.
@@ -92,8 +84,8 @@ pub struct Replayed {
     pub running_s: f64,
 }
 
-/// Replays a session under all its reigns, and hands each chunk that its tables must hold to `take`, with the plan that made
-/// it; and after each step its log time.
+/// Replays a session under all the reigns of its history, and hands each chunk that its tables must hold to `take`, with the
+/// plan that made it; and after each step its log time.
 ///
 /// # Errors
 /// When the recording can't be read, or `take` fails.
@@ -101,9 +93,9 @@ pub fn replay(
     disk: &Arc<dyn Disk>,
     rig: &str,
     session: &SessionEntry,
+    History { reigns, .. }: &History,
     mut take: impl FnMut(&[TableChunk], &Plan, TimeNs) -> anyhow::Result<()>,
 ) -> anyhow::Result<Replayed> {
-    let (reigns, _) = reigns(disk, rig, session)?;
     let mut replayed = Replayed::default();
     for (index, reign) in reigns.iter().enumerate() {
         let next = reigns.get(index + 1);

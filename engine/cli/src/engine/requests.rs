@@ -10,9 +10,9 @@ use proprio_operators::REGISTRY;
 use proprio_zenoh::{AckPublisher, Egress};
 
 use super::audit::Audit;
-use super::fold::rendered;
 use super::turn::Turn;
 use super::upkeep::Kept;
+use crate::plans::rendered;
 
 /// A name or a text that a person gives is at most this long.
 const TEXT_MAX: usize = 4096;

@@ -56,7 +56,7 @@ pub(super) struct Progress {
     bursts: Bursts,
     /// Answers that wait for their decision to be durable.
     pub(super) answers: Vec<(i64, Call, Reply)>,
-    round: Option<JoinHandle<Result<i64, TablesError>>>,
+    round: Option<JoinHandle<Result<(), TablesError>>>,
     sealed: Instant,
     reported: Instant,
 }
@@ -82,10 +82,14 @@ impl Turn {
         while !self.stopping.load(Ordering::Relaxed) {
             self.take_arrivals()?;
             self.take_calls(progress)?;
-            self.settle(progress);
+            if progress.sealed.elapsed() >= SEAL_EVERY {
+                self.settle(progress);
+            }
             self.commit(progress)?;
             self.keep_up(progress.round.is_none());
-            self.report(progress);
+            if progress.reported.elapsed() >= REPORT_EVERY {
+                self.report(progress);
+            }
         }
         Ok(())
     }
@@ -138,9 +142,6 @@ impl Turn {
     }
 
     fn settle(&mut self, progress: &mut Progress) {
-        if progress.sealed.elapsed() < SEAL_EVERY {
-            return;
-        }
         progress.sealed = Instant::now();
         for (sensor, ack) in self.live.settle().into_iter().enumerate() {
             if let Some(ack) = ack {
@@ -169,11 +170,11 @@ impl Turn {
         Ok(())
     }
 
-    fn round_ended(&mut self, outcome: Result<i64, TablesError>) -> anyhow::Result<()> {
+    fn round_ended(&mut self, outcome: Result<(), TablesError>) -> anyhow::Result<()> {
         let now_ns = self.clock.now_ns();
         match outcome {
-            Ok(position) => {
-                self.live.round_ended(Some(position), now_ns);
+            Ok(()) => {
+                self.live.round_ended(true, now_ns);
                 self.metrics.commits.inc();
             }
             Err(error @ TablesError::StaleCommit { .. }) => {
@@ -181,16 +182,13 @@ impl Turn {
             }
             Err(error) => {
                 tracing::error!(%error, "a commit round failed; its rows go with the next one");
-                self.live.round_ended(None, now_ns);
+                self.live.round_ended(false, now_ns);
             }
         }
         Ok(())
     }
 
     fn report(&self, progress: &mut Progress) {
-        if progress.reported.elapsed() < REPORT_EVERY {
-            return;
-        }
         progress.reported = Instant::now();
         let now_ns = self.clock.now_ns();
         let worker = self.live.fold().worker();
@@ -212,18 +210,15 @@ impl Turn {
         self.send(&alerts);
         let give_up = Instant::now() + END_PATIENCE;
         while self.live.recorder().durable_position() < last {
-            progress.sealed = Instant::now() - SEAL_EVERY;
             self.settle(progress);
             anyhow::ensure!(Instant::now() < give_up, "the disk does not take the end of the recording");
             std::thread::sleep(WAIT);
         }
-        progress.sealed = Instant::now() - SEAL_EVERY;
         self.settle(progress);
         if let Some(round) = progress.round.take() {
             let outcome = self.runtime.block_on(round).context("a commit round stopped")?;
             self.round_ended(outcome)?;
         }
-        progress.reported = Instant::now() - REPORT_EVERY;
         self.report(progress);
         self.upkeep.end(&self.runtime);
         let round = self.live.capture();
@@ -233,9 +228,8 @@ impl Turn {
 }
 
 /// A commit round (contract 8): the tables first, the snapshot last.
-async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapshots>>) -> Result<i64, TablesError> {
-    let position = round.position;
-    store.commit(position).await?;
+async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapshots>>) -> Result<(), TablesError> {
+    store.commit(round.position).await?;
     let write = move || snapshots.lock().unwrap_or_else(PoisonError::into_inner).write(&round);
     let written = tokio::task::spawn_blocking(write).await;
     match written {
@@ -244,7 +238,7 @@ async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapsho
         Ok(Err(error)) => tracing::warn!(%error, "no snapshot was written"),
         Err(stopped) => tracing::warn!(%stopped, "no snapshot was written"),
     }
-    Ok(position)
+    Ok(())
 }
 
 /// An asker that is gone needs no answer.

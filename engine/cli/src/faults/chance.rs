@@ -1,29 +1,20 @@
 //! What does chance decide? The same for the same seed, on every machine.
 
-/// SplitMix64 (Steele, Lea & Flood 2014).
+use proprio_simulate::Random;
+
+/// A stream of decisions.
 #[derive(Clone, Debug)]
-pub struct Chance(u64);
+pub struct Chance(Random);
 
 impl Chance {
     /// Of a seed and of what it is for, so that one kind of event does not shift another.
     pub fn new(seed: u64, purpose: &str) -> Self {
-        let purpose = purpose.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
-        let mut chance = Self(seed ^ purpose);
-        chance.next();
-        chance
-    }
-
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        Self(Random::new(seed, purpose))
     }
 
     /// From 0 to 1.
     pub fn share(&mut self) -> f64 {
-        (self.next() >> 11) as f64 / (1_u64 << 53) as f64
+        self.0.uniform()
     }
 
     /// Whether something of this probability happens.
@@ -33,12 +24,12 @@ impl Chance {
 
     /// A whole number from `from` to `to`, both included.
     pub fn between(&mut self, from: i64, to: i64) -> i64 {
-        from + (self.next() % (to - from + 1) as u64) as i64
+        from + (self.0.bits() % (to - from + 1) as u64) as i64
     }
 
     /// An index below `length`.
     pub fn index(&mut self, length: usize) -> usize {
-        (self.next() % length as u64) as usize
+        (self.0.bits() % length as u64) as usize
     }
 
     /// About |N(0, 1)|: the sum of twelve uniform numbers.

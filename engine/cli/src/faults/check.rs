@@ -12,7 +12,7 @@ use proprio_zenoh::wire;
 
 use super::rig::Outcome;
 use super::tables::{ByTable, add};
-use crate::engine::reigns;
+use crate::engine::reigns::{self, History};
 
 /// Checks an outcome.
 ///
@@ -35,7 +35,8 @@ pub fn check(outcome: &Outcome, rig: &Rig) -> anyhow::Result<()> {
 fn same_bytes(outcome: &Outcome, disk: &Arc<dyn Disk>, rig: &Rig) -> anyhow::Result<()> {
     let mut replayed = ByTable::new();
     for session in proprio_recording::sessions(&**disk, &rig.name)? {
-        reigns::replay(disk, &rig.name, &session, |chunks, _, _| {
+        let history = History::of(disk, &rig.name, &session)?;
+        reigns::replay(disk, &rig.name, &session, &history, |chunks, _, _| {
             chunks.iter().for_each(|chunk| add(&mut replayed, &chunk.table, chunk));
             Ok(())
         })?;

@@ -14,7 +14,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use proprio_runtime::Plan;
 
-use crate::engine::reigns::plan_of;
+use crate::plans::plan_of;
 
 /// What a seed went through.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]

@@ -281,7 +281,7 @@ impl Rig<'_> {
         }
         let written = whole && Snapshots::new(Arc::new(self.disk.clone()), "bench").write(&round).is_ok();
         let live = self.live.as_mut().expect("the round was its");
-        live.round_ended(written.then_some(round.position), self.now_ns);
+        live.round_ended(written, self.now_ns);
     }
 
     fn lose_power(&mut self) {

@@ -11,11 +11,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use indicatif::{ProgressBar, ProgressStyle};
-use proprio_operators::REGISTRY;
 use serde::Serialize;
 
 use super::chance::Chance;
-use crate::engine::fold::rendered;
+use crate::plans::load;
 use account::{Account, Accounts};
 use lab::Lab;
 use process::Engine;
@@ -58,7 +57,7 @@ struct Round {
 /// When the bench itself can't work.
 pub fn run(rounds: u64, seed: u64, json: bool) -> anyhow::Result<bool> {
     let begun = Instant::now();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no tokio runtime")?;
+    let runtime = crate::commands::runtime()?;
     let bar = ProgressBar::new(rounds);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left").expect("the template is right"));
     let (mut total, mut failures) = (Round::default(), Vec::new());
@@ -93,8 +92,7 @@ async fn round(seed: u64, folder: &Path) -> anyhow::Result<Round> {
     let mut engine = Engine::new(folder, lab::PIPELINE, lab::RIG)?;
     engine.start()?;
     let mut round = Round::default();
-    let loaded = proprio_runtime::load(&engine.pipeline(), REGISTRY);
-    let rig = loaded.map_err(|findings| anyhow::anyhow!("{}", rendered(&findings)))?.plan.rig;
+    let rig = load(&engine.pipeline())?.plan.rig;
     let lab = Lab::start(&engine.endpoint(), &rig, seed);
     for _ in 0..chance.between(1, 3) {
         // Early moments are likelier: an engine that comes up does the most that can go wrong.

@@ -1,13 +1,13 @@
 //! How is the real engine started, killed and stopped? A process of its own, reaped whatever happens.
 
 use std::fs::OpenOptions;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 
+use crate::commands::connect::free_endpoint;
 use crate::running::Running;
 
 /// How long an engine may take to come up, or to end.
@@ -32,8 +32,7 @@ impl Engine {
         for (name, text) in [("pipeline.yaml", pipeline), ("rig.yaml", rig)] {
             std::fs::write(folder.join(name), text).with_context(|| format!("{name} can't be written"))?;
         }
-        let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).context("no free port")?;
-        Ok(Self { folder: folder.to_owned(), endpoint: format!("tcp/{free}"), process: None })
+        Ok(Self { folder: folder.to_owned(), endpoint: free_endpoint()?, process: None })
     }
 
     /// Where it listens.
