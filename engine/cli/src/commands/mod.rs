@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share.
 
+mod accuracy;
 mod adopt;
 mod bench;
 mod check;
@@ -32,7 +33,7 @@ use tokio::runtime::Runtime;
 
 /// Streaming fusion of motion and muscle sensors for movement labs.
 ///
-/// Exit codes: 0 done, 1 an error, 2 findings in a file or a wrong command line, 3 a test or a demo whose answers are off.
+/// Exit codes: 0 done, 1 an error, 2 findings in a file or a wrong command line, 3 a test, a demo or an accuracy figure that is off.
 #[derive(Debug, Parser)]
 #[command(name = "proprio", version = crate::lineage::BUILD)]
 pub struct Cli {
@@ -68,6 +69,7 @@ enum Command {
     Forget(forget::Args),
     Faults(faults::Args),
     Bench(bench::Args),
+    Accuracy(accuracy::Args),
     Check(check::Args),
     Test(test::Args),
     Graph(graph::Args),
@@ -95,6 +97,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Adopt(args) => in_runtime(adopt::run(args)),
         Command::Forget(args) => in_runtime(forget::run(args)),
         Command::Faults(args) => faults::run(&args),
+        Command::Accuracy(args) => accuracy::run(&args),
         Command::Bench(args) => in_runtime(bench::run(args)),
         Command::Check(args) => check::run(args),
         Command::Test(args) => test::run(args),

@@ -1,0 +1,20 @@
+//! How accurate are the operators? Figures on real recordings and on simulations with known truth, each beside the gate it must
+//! keep, the aim, and the figure of the best published or measured method (the anchor).
+//!
+//! A [`Suite`] measures one question with the registered operators, at fixed parameters over all files. [`run`] runs them all,
+//! and [`Report`] compares what came with `figures.csv`, the figures that the repository holds: worse is a failure.
+
+mod bench;
+mod error;
+mod figure;
+mod recorded;
+mod report;
+mod statistics;
+mod suites;
+
+pub use bench::{Bench, Cost};
+pub use error::AccuracyError;
+pub use figure::{Better, Figure, Standing};
+pub use recorded::Recorded;
+pub use report::{Report, Row, Skipped, run};
+pub use suites::{SUITES, Suite};
