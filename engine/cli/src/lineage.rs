@@ -19,13 +19,16 @@ pub enum Origin {
     Live,
     /// From the recording, afterwards.
     Rebuild,
+    /// From the recording and its amendments.
+    Amendment,
 }
 
 impl Origin {
     const fn name(self) -> &'static str {
         match self {
-            Self::Live => "live",
-            Self::Rebuild => "rebuild",
+            Self::Live => system::origin::LIVE,
+            Self::Rebuild => system::origin::REBUILD,
+            Self::Amendment => system::origin::AMENDMENT,
         }
     }
 }
@@ -46,6 +49,7 @@ pub fn row(lineage: &Lineage, origin: Origin, time_ns: TimeNs) -> RecordBatch {
     let Lineage { pipeline, pipeline_text, rig_text, operators, build, target, .. } = lineage;
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
     columns.push(text(origin.name()));
-    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target].map(|value| text(value)));
+    let assets = serde_json::to_string(&lineage.asset_hashes()).expect("texts are JSON");
+    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target, &assets].map(|value| text(value)));
     rows::batch(&system::lineage(), columns)
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::print_stdout, reason = "what a command answers is its standard output")]
 
+mod again;
 mod ask;
 mod commands;
 mod engine;

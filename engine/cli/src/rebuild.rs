@@ -9,14 +9,13 @@ use anyhow::Context as _;
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs, rows};
 use proprio_recording::{Disk, Reader};
-use proprio_runtime::Plan;
 use proprio_tables::{COMMIT_BYTES, Store, TablesError};
 use tokio::runtime::Handle;
 
+use crate::again::Again;
 use crate::engine::fold::Fold;
 use crate::engine::replay::Replay;
 use crate::engine::sink::Sink;
-use crate::lineage::Origin;
 use crate::recorded::Extent;
 
 /// How often a commit is tried: other sessions and the running engine commit to the same tables.
@@ -43,10 +42,10 @@ pub struct Rebuild<'a> {
     pub disk: &'a Arc<dyn Disk>,
     /// Where the tables lie.
     pub data: &'a Path,
-    /// The plan.
-    pub plan: &'a Arc<Plan>,
     /// The session, which is over and whole.
     pub session: &'a Extent,
+    /// What it runs under.
+    pub again: &'a Again,
     /// Where the tables are written from.
     pub runtime: &'a Handle,
 }
@@ -63,16 +62,18 @@ impl Rebuild<'_> {
         let begun = Instant::now();
         let session = self.session;
         let (last, over_ns) = session.last.context("the session is open")?;
-        let mut fold = Fold::new(self.plan.clone(), Origin::Rebuild).obeying_after(i64::MAX);
+        let plan = &self.again.plan;
+        let mut fold = Fold::again(self.again);
         let app_id = format!("{}/{}", fold.run_id(), session.id);
-        let store = self.runtime.block_on(Store::open_as(self.data, &self.plan.rig.name, &app_id, &self.plan.tables))?;
+        let store = self.runtime.block_on(Store::open_as(self.data, &plan.rig.name, &app_id, &plan.tables))?;
         if store.committed_position(system::SESSIONS).is_some() {
             return Ok(None);
         }
-        let reader = Reader::open(self.disk, &self.plan.rig.name, session.first_position)?;
+        let reader = Reader::open(self.disk, &plan.rig.name, session.first_position)?;
         let mut rows = Rows::new(self, &store);
         let mut told_ns = session.first_log_time_ns;
-        let mut replay = Replay::new(reader, &mut fold, Sink::transactions(&store).into_values().collect(), Some(last));
+        let ends = Sink::transactions(&store).into_values().collect();
+        let mut replay = Replay::new(reader, &mut fold, ends, Some(last)).amended(self.again.decisions.clone());
         while let Some(step) = replay.step()? {
             rows.take(step.chunks, step.position)?;
             heard(step.log_time_ns - told_ns);
@@ -80,13 +81,14 @@ impl Rebuild<'_> {
         }
         let undeclared = replay.undeclared;
         let mut end = last;
-        if fold.session() == session.id {
+        if replay.fold.session() == session.id {
             // It ended with the start of the next, which is not its own message.
             end += 1;
             let stop = Recorded { position: end, log_time_ns: over_ns, event: Event::Decision(Decision::SessionStop) };
-            rows.take(fold.advance(&[stop])?, end)?;
+            let messages = replay.stop(stop);
+            rows.take(replay.fold.advance(&messages)?, end)?;
         }
-        let sessions = proprio_recording::sessions(&**self.disk, &self.plan.rig.name)?;
+        let sessions = proprio_recording::sessions(&**self.disk, &plan.rig.name)?;
         let is_whole = sessions.iter().any(|found| found.first_position == session.first_position && found.gone.is_none());
         anyhow::ensure!(is_whole, "messages of the session were removed meanwhile; its rows are not complete and stay unseen");
         let (count, newest_ns) = rows.finish(end)?;
@@ -109,7 +111,7 @@ struct Rows<'a> {
 
 impl<'a> Rows<'a> {
     fn new(of: &Rebuild<'a>, store: &'a Store) -> Self {
-        let high_rate = of.plan.tables.iter().filter(|table| table.high_rate).map(|table| table.name.as_str()).collect();
+        let high_rate = of.again.plan.tables.iter().filter(|table| table.high_rate).map(|table| table.name.as_str()).collect();
         Self { store, runtime: of.runtime, sessions: Vec::new(), count: 0, high_rate, newest_ns: of.session.from_ns }
     }
 

@@ -5,11 +5,13 @@ use std::path::Path;
 
 use anyhow::Context as _;
 use proprio_core::TimeNs;
-use proprio_recording::{Disk, Gone};
+use proprio_recording::{Disk, Gone, Head, Texts};
 
 /// Where a session stands in its recording.
 #[derive(Clone, Debug)]
 pub struct Extent {
+    /// The rig.
+    pub rig: String,
     /// Its id.
     pub id: String,
     /// Pseudonym of the subject.
@@ -26,6 +28,8 @@ pub struct Extent {
     pub gone: Option<Gone>,
     /// The runs that were live in it.
     pub runs: BTreeSet<String>,
+    /// The files in force at its end.
+    pub texts: Texts,
 }
 
 /// The rigs that a data directory holds recordings of.
@@ -36,6 +40,18 @@ pub fn rigs(disk: &dyn Disk) -> anyhow::Result<Vec<String>> {
     let mut rigs = disk.list(Path::new("recording")).context("the recordings can't be listed")?;
     rigs.sort();
     Ok(rigs)
+}
+
+/// The sessions of every rig's recording.
+///
+/// # Errors
+/// When a recording can't be read.
+pub fn all(disk: &dyn Disk) -> anyhow::Result<Vec<Extent>> {
+    let mut all = Vec::new();
+    for rig in rigs(disk)? {
+        all.extend(extents(disk, &rig)?);
+    }
+    Ok(all)
 }
 
 /// The sessions of a rig's recording.
@@ -50,8 +66,9 @@ pub fn extents(disk: &dyn Disk, rig: &str) -> anyhow::Result<Vec<Extent>> {
         let next = entries.get(index + 1).map(|next| next.first_position);
         // One that a crash ended, or that another session's start did, is over where the next segment begins.
         let last = entry.last.map(|last| (last.position, last.log_time_ns)).or(next.map(|next| (next - 1, entry.first_log_time_ns)));
-        let is_mine = |head: &&proprio_recording::Head| head.session.as_ref().is_some_and(|of| of.start_position == entry.first_position);
+        let is_mine = |head: &&Head| head.session.as_ref().is_some_and(|of| of.start_position == entry.first_position);
         Extent {
+            rig: rig.to_owned(),
             id: entry.id.clone(),
             subject: entry.subject.clone(),
             first_position: entry.first_position,
@@ -60,6 +77,7 @@ pub fn extents(disk: &dyn Disk, rig: &str) -> anyhow::Result<Vec<Extent>> {
             last: last.map(|(position, log_time_ns)| (position, begins(position + 1).unwrap_or(log_time_ns + 1))),
             gone: entry.gone,
             runs: heads.iter().filter(is_mine).filter_map(|head| head.texts.get("run_id").cloned()).collect(),
+            texts: heads.iter().rfind(is_mine).map(|head| head.texts.clone()).unwrap_or_default(),
         }
     };
     Ok(entries.iter().enumerate().map(extent).collect())

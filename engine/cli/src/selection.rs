@@ -70,7 +70,10 @@ impl Selection {
 }
 
 /// A day's beginning in UTC, or an RFC 3339 instant.
-fn instant(text: &str) -> anyhow::Result<TimeNs> {
+///
+/// # Errors
+/// When it is neither.
+pub fn instant(text: &str) -> anyhow::Result<TimeNs> {
     let day = format!("{text}T00:00:00Z");
     let time = chrono::DateTime::parse_from_rfc3339(text).or_else(|_| chrono::DateTime::parse_from_rfc3339(&day));
     let time = time.with_context(|| format!("`{text}` is no date; write 2026-03-01 or 2026-03-01T14:00:00Z"))?;

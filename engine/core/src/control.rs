@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::outcome::Instrument;
 use crate::rig::RigFile;
 use crate::time::TimeNs;
 
@@ -45,6 +46,18 @@ pub enum Request {
         /// What it says.
         text: String,
         /// Event time; now when absent.
+        #[serde(default)]
+        time_ns: Option<TimeNs>,
+    },
+    /// Enters a person's answers to a questionnaire.
+    Outcome {
+        /// Who enters them.
+        author: String,
+        /// The questionnaire.
+        instrument: Instrument,
+        /// Item scores in its order, none for one that was not answered.
+        items: Vec<Option<u8>>,
+        /// When they were given; now when absent.
         #[serde(default)]
         time_ns: Option<TimeNs>,
     },

@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
 use crate::clock::ClockFit;
+use crate::outcome::Instrument;
 use crate::time::TimeNs;
 
 /// One message of a rig's recording. The worker is a fold over these, live and in replay alike.
@@ -49,7 +50,7 @@ pub enum Decision {
         task: Option<String>,
         /// Where every watermark begins; earlier rows are late.
         from_ns: TimeNs,
-        /// What each sensor that has been heard brings along from before, by name, so that a session replays alone.
+        /// What each sensor that has been heard brings along from before, by key, so that a session replays alone.
         sources: BTreeMap<String, SourceStart>,
     },
     /// The session ends; a barrier.
@@ -74,6 +75,17 @@ pub enum Decision {
         author: String,
         /// What it says.
         text: String,
+    },
+    /// A person's answers to a questionnaire.
+    Outcome {
+        /// When they were given.
+        time_ns: TimeNs,
+        /// Who entered them.
+        author: String,
+        /// The questionnaire.
+        instrument: Instrument,
+        /// Item scores in its order, none for one that was not answered.
+        items: Vec<Option<u8>>,
     },
     /// A source has gone quiet: others stop waiting for it.
     Idle {

@@ -60,6 +60,8 @@ pub mod system {
     pub const REJECTED: &str = "rejected";
     /// A person's words.
     pub const NOTES: &str = "notes";
+    /// Answers to questionnaires.
+    pub const OUTCOMES: &str = "outcomes";
     /// What made the rows: one row for each run of a session, written before the run's other rows.
     pub const LINEAGE: &str = "lineage";
     /// Which runs of a session its tables show: the newest row holds. Without one, the runs that were live.
@@ -152,10 +154,24 @@ pub mod system {
         StreamSchema::new(vec![text("author").required(), text("text").required()], &["author"], None)
     }
 
+    /// Rows of `outcomes`: the value that an instrument's items come to by its own rule, in `percent` or `points`; the item scores
+    /// are a JSON list, null for one that was not answered.
+    pub fn outcomes() -> StreamSchema {
+        let fields = vec![
+            text("instrument").required(),
+            float("value", "1").required(),
+            text("value_unit").required(),
+            column("answered", DataType::Int64).required(),
+            text("items").required(),
+            text("author").required(),
+        ];
+        StreamSchema::new(fields, &["instrument"], None)
+    }
+
     /// Rows of `lineage`: the texts and versions behind a `run_id`, and its `origin`: [`origin::LIVE`], [`origin::REBUILD`] or
-    /// [`origin::AMENDMENT`].
+    /// [`origin::AMENDMENT`]. `assets` is a JSON object from the name of what else was read, such as an amendment, to its hash.
     pub fn lineage() -> StreamSchema {
-        let names = ["origin", "pipeline", "pipeline_text", "rig_text", "operators", "build", "target"];
+        let names = ["origin", "pipeline", "pipeline_text", "rig_text", "operators", "build", "target", "assets"];
         StreamSchema::new(names.map(|name| text(name).required()).to_vec(), &[], None)
     }
 
@@ -221,6 +237,8 @@ pub mod system {
         pub const FORGET: &str = "forget";
         /// What was older than is kept was removed.
         pub const RETAIN: &str = "retain";
+        /// Something was put right in a session that had ended.
+        pub const AMEND: &str = "amend";
         /// A session's shown runs were replaced.
         pub const ADOPT: &str = "adopt";
         /// The pipeline was replaced while running.
@@ -251,6 +269,7 @@ pub mod system {
             keyed(LATE, None, late()),
             keyed(REJECTED, None, rejected()),
             keyed(NOTES, Some("sensor"), notes()),
+            keyed(OUTCOMES, None, outcomes()),
             keyed(LINEAGE, None, lineage()),
             keyed(ADOPTIONS, None, adoptions()),
             keyed(CLOCKS, Some("stream"), clocks()),

@@ -73,7 +73,19 @@ pub enum RecordingError {
         /// The position that came.
         found: i64,
     },
-    /// What is to be forgotten is being recorded.
+    /// What is to be amended has no messages any more.
+    #[error("the recording of the session at position {position} is gone")]
+    SessionGone {
+        /// Where the session began.
+        position: i64,
+    },
+    /// Another process writes or removes amendments.
+    #[error("{}: another process amends a session: try again", directory.display())]
+    Amending {
+        /// The rig's folder.
+        directory: PathBuf,
+    },
+    /// What is to be forgotten or amended is being recorded.
     #[error("session `{session}` is being recorded: stop it first")]
     SessionOpen {
         /// The session.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use proprio_core::time::TimeNs;
 
+use crate::amendments;
 use crate::disk::write_whole;
 use crate::format::{self, End, Gone, Head, Texts};
 use crate::segment::{Segment, SegmentReader, read_end, segments};
@@ -23,8 +24,8 @@ pub struct Forgotten {
     pub bytes: u64,
 }
 
-/// Replaces the segments of sessions by stubs that hold positions and the last log time and nothing else, and removes the
-/// snapshots taken in these sessions. Each segment is replaced whole or not at all; what a crash leaves, a second call ends.
+/// Replaces the segments of sessions by stubs that hold positions and the last log time and nothing else, and removes their
+/// amendments and the snapshots taken in them. Each segment is replaced whole or not at all; what a crash leaves, a second call ends.
 ///
 /// # Errors
 /// When one of the sessions is in the segment that a writer has open, or the disk refuses.
@@ -45,6 +46,8 @@ pub fn forget(disk: &dyn Disk, rig: &str, sessions: &BTreeSet<String>) -> Result
     }
     // First, since a snapshot without its segments says more of a person than the reverse.
     forget_snapshots(disk, rig, sessions)?;
+    let _amendments = amendments::lock(disk, rig)?;
+    amendments::forget_amendments(disk, rig, is_theirs)?;
     let mut forgotten = Vec::new();
     for (segment, next, head) in theirs {
         let stub = Head { sensors: Vec::new(), session: None, texts: Texts::new(), gone: Some(Gone::Forgotten), ..head.clone() };

@@ -26,7 +26,7 @@ pub(crate) const ENCODING: &str = "encoding";
 /// Key of a metadata record's checksum over its other entries: MCAP guards chunks alone.
 const CHECKSUM: &str = "proprio.checksum";
 /// The format of a segment.
-const FORMAT: &str = "2";
+const FORMAT: &str = "3";
 /// Size at which a chunk is closed between two seals.
 const CHUNK_BYTES: u64 = 1 << 20;
 

@@ -12,6 +12,7 @@
 //! **Invariant**: what was durable is never cut or skipped. A torn tail is shorter than what can lack a sync; damage beyond
 //! that is an error.
 
+mod amendments;
 mod committer;
 mod disk;
 mod encoder;
@@ -30,6 +31,7 @@ mod snapshots;
 #[cfg(test)]
 mod tests;
 
+pub use amendments::{Amendment, amend, amendments};
 pub use committer::Trouble;
 pub use disk::{Disk, DiskFile, Lock};
 pub use error::RecordingError;

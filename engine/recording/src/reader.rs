@@ -237,6 +237,7 @@ pub(crate) fn sensor_of(event: &mut Event) -> Option<&mut usize> {
             | Decision::Trial { .. }
             | Decision::Mark { .. }
             | Decision::Note { .. }
+            | Decision::Outcome { .. }
             | Decision::EngineStart { .. }
             | Decision::Reload { .. },
         ) => None,

@@ -13,7 +13,9 @@ pub mod tree;
 pub mod validate;
 pub mod worker;
 
-pub use check::{Checked, FileKind, Loaded, Test, TestInput, check, check_text, load, load_rig, load_rig_text, load_texts};
+pub use check::{
+    Checked, FileKind, Loaded, PIPELINE_TEXT, RIG_TEXT, Test, TestInput, check, check_text, load, load_rig, load_rig_text, load_texts,
+};
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;
 pub use graph::{graph, graph_json};

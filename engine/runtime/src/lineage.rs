@@ -1,5 +1,7 @@
 //! What made a run: the texts and versions behind its rows, and the one hash that stands for them (contract 10).
 
+use std::collections::BTreeMap;
+
 use proprio_core::Registration;
 use twox_hash::XxHash3_128;
 
@@ -50,6 +52,16 @@ impl Lineage {
             hasher.part(content);
         }
         hasher.hex()
+    }
+
+    /// The hash of each asset, by name.
+    pub fn asset_hashes(&self) -> BTreeMap<&str, String> {
+        let hash = |content: &[u8]| {
+            let mut hasher = Hasher::new();
+            hasher.part(content);
+            hasher.hex()
+        };
+        self.assets.iter().map(|(name, content)| (name.as_str(), hash(content))).collect()
     }
 }
 

@@ -9,12 +9,15 @@ use anyhow::{Context as _, bail};
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use proprio_core::table::system::{self, audit_kind, origin};
 use proprio_core::{TableChunk, TimeNs, rows};
+use proprio_recording::Folder;
 use proprio_tables::{Reader, Store};
 use proprio_zenoh::ArrivalClock;
 use serde::Serialize;
 
+use crate::again::{Again, Files};
 use crate::ask;
 use crate::engine::audit::Audit;
+use crate::recorded::{Extent, all};
 use crate::running::Running;
 use crate::selection::{Selection, SessionsArg};
 
@@ -50,9 +53,12 @@ struct Runs {
     /// The run, as `proprio rebuild` and the column `run_id` name it; several show together.
     #[arg(long, value_name = "RUN_ID", value_delimiter = ',')]
     run: Vec<String>,
-    /// The run that this build makes of this pipeline file.
+    /// The run that this build makes of this pipeline file, and of what was put right in a session.
     #[arg(long, value_name = "FILE")]
     pipeline: Option<PathBuf>,
+    /// The runs that this build makes of the files that each session was recorded with, and of what was put right in it.
+    #[arg(long)]
+    recorded: bool,
     /// The runs that were live.
     #[arg(long)]
     live: bool,
@@ -84,12 +90,9 @@ struct Outcome {
 /// # Errors
 /// When sessions that were named have no complete rows, or the tables can't be written.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let wanted: BTreeSet<String> = match &args.runs.pipeline {
-        Some(pipeline) => match super::run::load(pipeline) {
-            Ok(loaded) => [crate::lineage::run_id(&loaded.plan)].into(),
-            Err(code) => return Ok(code),
-        },
-        None => args.runs.run.iter().cloned().collect(),
+    let wanted = match Wanted::of(&args)? {
+        Ok(wanted) => wanted,
+        Err(code) => return Ok(code),
     };
     let selection = args.sessions.selection()?;
     let mut held = held(&args.data).await?;
@@ -97,7 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     selection.must_be_among(&held.keys().map(String::as_str).collect())?;
     let mut outcome = Outcome::default();
     for (id, session) in &held {
-        match session.runs_to_show(&wanted, args.runs.live) {
+        match wanted.in_session(id, session)?.filter(|runs| session.can_show(runs)) {
             Some(runs) => drop(outcome.adopted.insert(id.clone(), runs)),
             None => outcome.incomplete.push(id.clone()),
         }
@@ -116,6 +119,47 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         print(&outcome);
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Which runs are wanted.
+enum Wanted {
+    /// Those that were live.
+    Live,
+    /// These.
+    Runs(BTreeSet<String>),
+    /// Those that files make of the recorded sessions, by id.
+    Made { by: Files, of: BTreeMap<String, Extent>, disk: Folder },
+}
+
+impl Wanted {
+    /// What was asked for; else the exit code after a pipeline's findings were printed.
+    fn of(args: &Args) -> anyhow::Result<Result<Self, ExitCode>> {
+        let by = match &args.runs.pipeline {
+            Some(pipeline) => match super::run::load(pipeline) {
+                Ok(loaded) => Files::Given(Arc::new(loaded.plan)),
+                Err(code) => return Ok(Err(code)),
+            },
+            None if args.runs.live => return Ok(Ok(Self::Live)),
+            None if !args.runs.run.is_empty() => return Ok(Ok(Self::Runs(args.runs.run.iter().cloned().collect()))),
+            None => Files::Recorded,
+        };
+        let disk = Folder::new(&args.data);
+        let of = all(&disk)?.into_iter().map(|session| (session.id.clone(), session)).collect();
+        Ok(Ok(Self::Made { by, of, disk }))
+    }
+
+    /// The runs in a session; none where they can't be known, since its recording is gone.
+    fn in_session(&self, id: &str, held: &Held) -> anyhow::Result<Option<BTreeSet<String>>> {
+        Ok(match self {
+            Self::Live => Some(held.runs.iter().filter(|(_, live)| **live).map(|(run_id, _)| run_id.clone()).collect()),
+            Self::Runs(runs) => Some(runs.clone()),
+            Self::Made { by, of, disk } => match (by, of.get(id).filter(|session| session.gone.is_none())) {
+                (_, Some(session)) => Some([Again::of(disk, session, by).with_context(|| format!("session {id}"))?.run_id()].into()),
+                (Files::Given(plan), None) => Some([crate::lineage::run_id(plan)].into()),
+                (Files::Recorded, None) => None,
+            },
+        })
+    }
 }
 
 /// What the tables hold of each session.
@@ -155,13 +199,9 @@ async fn everywhere(data: &Path, sql: &str) -> anyhow::Result<ask::Rows> {
 }
 
 impl Held {
-    /// The runs to show when these are wanted, or those that were live; none when their rows don't reach to the session's end.
-    /// Of runs that followed each other, the last one does.
-    fn runs_to_show(&self, wanted: &BTreeSet<String>, live: bool) -> Option<BTreeSet<String>> {
-        let runs: BTreeSet<String> =
-            if live { self.runs.iter().filter(|(_, live)| **live).map(|(run_id, _)| run_id.clone()).collect() } else { wanted.clone() };
-        let are_there = runs.iter().all(|run_id| self.runs.contains_key(run_id));
-        (are_there && runs.iter().any(|run_id| self.complete.contains(run_id))).then_some(runs)
+    /// Whether these runs are there and their rows reach to the session's end. Of runs that followed each other, the last one's do.
+    fn can_show(&self, runs: &BTreeSet<String>) -> bool {
+        runs.iter().all(|run_id| self.runs.contains_key(run_id)) && runs.iter().any(|run_id| self.complete.contains(run_id))
     }
 }
 
@@ -216,10 +256,12 @@ mod tests {
         // Reloaded once while it was live, rebuilt once in full and once half-way.
         let runs = [("before", true), ("after", true), ("whole", false), ("half", false)].map(|(run, live)| (run.to_owned(), live));
         let held = Held { runs: runs.into(), complete: text(&["after", "whole"]), ..Held::default() };
-        assert_eq!(held.runs_to_show(&text(&["whole"]), false), Some(text(&["whole"])));
-        assert_eq!(held.runs_to_show(&text(&["half"]), false), None);
-        assert_eq!(held.runs_to_show(&text(&["unknown"]), false), None);
-        assert_eq!(held.runs_to_show(&text(&["whole", "unknown"]), false), None);
-        assert_eq!(held.runs_to_show(&text(&[]), true), Some(text(&["before", "after"])));
+        assert!(held.can_show(&text(&["whole"])));
+        for wrong in [&["half"][..], &["unknown"], &["whole", "unknown"]] {
+            assert!(!held.can_show(&text(wrong)), "{wrong:?}");
+        }
+        let live = Wanted::Live.in_session("s", &held).expect("they are known").expect("there are some");
+        assert_eq!(live, text(&["before", "after"]));
+        assert!(held.can_show(&live));
     }
 }

@@ -2,6 +2,7 @@
 
 mod accuracy;
 mod adopt;
+mod amend;
 mod bench;
 mod check;
 pub mod connect;
@@ -66,6 +67,7 @@ enum Command {
     Reload(reload::Args),
     Rebuild(rebuild::Args),
     Adopt(adopt::Args),
+    Amend(amend::Args),
     Forget(forget::Args),
     Faults(faults::Args),
     Bench(bench::Args),
@@ -94,6 +96,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),
         Command::Rebuild(args) => rebuild::run(args),
+        Command::Amend(args) => in_runtime(amend::run(args)),
         Command::Adopt(args) => in_runtime(adopt::run(args)),
         Command::Forget(args) => in_runtime(forget::run(args)),
         Command::Faults(args) => faults::run(&args),

@@ -17,6 +17,7 @@ use super::publishing::bar;
 use super::test::ANSWERS_OFF;
 use crate::engine::reigns::{self, History};
 use crate::plans::plan_of;
+use crate::recorded::rigs;
 use crate::verify::{Difference, Verify};
 
 /// Runs a recorded session through the pipeline that it was recorded under, as fast as it goes.
@@ -94,14 +95,11 @@ pub fn rig(data: &std::path::Path, named: Option<&str>) -> anyhow::Result<String
     if let Some(named) = named {
         return Ok(named.to_owned());
     }
-    let folder = data.join("recording");
-    let entries = std::fs::read_dir(&folder).with_context(|| format!("{} holds no recording", data.display()))?;
-    let mut rigs: Vec<String> = entries.filter_map(|entry| entry.ok()?.file_name().into_string().ok()).collect();
-    rigs.sort();
+    let rigs = rigs(&Folder::new(data))?;
     match rigs.as_slice() {
         [rig] => Ok(rig.clone()),
-        [] => bail!("{} holds no recording", folder.display()),
-        several => bail!("{} holds several rigs: say --rig with one of {}", folder.display(), several.join(", ")),
+        [] => bail!("{} holds no recording", data.display()),
+        several => bail!("{} holds several rigs: say --rig with one of {}", data.display(), several.join(", ")),
     }
 }
 

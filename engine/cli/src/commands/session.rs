@@ -9,6 +9,7 @@ use proprio_core::control::{Reply, Request, SensorStatus, Status};
 use proprio_core::time::TimeNs;
 use proprio_zenoh::{control, open_client};
 
+use super::amend::Answers;
 use super::connect::ConnectArgs;
 
 /// How long a running rig may take to answer.
@@ -70,6 +71,17 @@ enum Action {
         #[arg(long, value_name = "NANOSECONDS")]
         time_ns: Option<TimeNs>,
     },
+    /// Enter a person's answers to a questionnaire
+    Outcome {
+        /// The questionnaire and the item scores: `odi=3,2,1,-,4,2,0,5,3,1`, `-` for one that was not answered; `pain_nrs=6`
+        answers: Answers,
+        /// Who enters them
+        #[arg(long, default_value = "unknown")]
+        author: String,
+        /// When they were given, in nanoseconds since 1970; now when absent
+        #[arg(long, value_name = "NANOSECONDS")]
+        time_ns: Option<TimeNs>,
+    },
     /// Say how the rig is: positions, and every sensor's counts.
     Status,
 }
@@ -125,6 +137,9 @@ impl From<Action> for Request {
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },
             Action::Status => Self::Status,
             Action::Note { text, author, time_ns } => Self::Note { author, text, time_ns },
+            Action::Outcome { answers: Answers { instrument, items }, author, time_ns } => {
+                Self::Outcome { author, instrument, items, time_ns }
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ use proprio_runtime::worker::Reloaded;
 use proprio_runtime::{Plan, Worker};
 use proprio_zenoh::wire;
 
+use crate::again::Again;
 use crate::lineage::{self, Origin};
 use crate::plans::plan_of;
 
@@ -30,6 +31,15 @@ impl Fold {
     /// A fold before its first session.
     pub fn new(plan: Arc<Plan>, origin: Origin) -> Self {
         let lineage = lineage::of(&plan);
+        Self::named(plan, lineage, origin)
+    }
+
+    /// A fold that runs a session again. Reloads in it are not obeyed.
+    pub fn again(again: &Again) -> Self {
+        Self::named(again.plan.clone(), again.lineage.clone(), again.origin).obeying_after(i64::MAX)
+    }
+
+    fn named(plan: Arc<Plan>, lineage: Lineage, origin: Origin) -> Self {
         let run_id = lineage.run_id();
         let worker = Worker::new(plan.clone(), wire::decode, run_id.clone());
         Self { worker, plan, run_id, lineage, origin, reloaded: None, obeys_after: -1 }

@@ -35,7 +35,7 @@ struct Source {
 impl Liveness {
     /// Sources go on where the recording left them; others have not been heard yet.
     pub fn resumed(rig: &Rig, starts: &BTreeMap<String, SourceStart>, now_ns: TimeNs) -> Self {
-        let source = |sensor: &Sensor| match starts.get(&sensor.name) {
+        let source = |sensor: &Sensor| match starts.get(&sensor.key) {
             Some(start) if start.sequence.is_some() => {
                 Source { unpaced: !start.paced, opened: !start.idle, idle: start.idle, unseen: true, ..Source::new(sensor, now_ns) }
             }

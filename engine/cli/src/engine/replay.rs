@@ -22,6 +22,8 @@ pub struct Replay<'a> {
     next_end: Option<i64>,
     /// Where to stop; at the recording's end when absent.
     last: Option<i64>,
+    /// What comes right before the session's stop, in its place.
+    before_stop: Vec<Decision>,
     /// Messages on keys that the fold's rig does not have.
     pub undeclared: u64,
     /// Seconds spent on reading the recording.
@@ -49,7 +51,20 @@ impl<'a> Replay<'a> {
         ends.dedup();
         let mut ends = ends.into_iter();
         let next_end = ends.next();
-        Self { reader, fold, ends, next_end, last, undeclared: 0, reading_s: 0.0, running_s: 0.0 }
+        Self { reader, fold, ends, next_end, last, before_stop: Vec::new(), undeclared: 0, reading_s: 0.0, running_s: 0.0 }
+    }
+
+    /// The same, with decisions that are seen right before the session's stop.
+    #[must_use]
+    pub fn amended(self, before_stop: Vec<Decision>) -> Self {
+        Self { before_stop, ..self }
+    }
+
+    /// The session's stop, and what comes right before it.
+    pub fn stop(&mut self, stop: Recorded) -> Vec<Recorded> {
+        let decisions = std::mem::take(&mut self.before_stop);
+        let amendments = decisions.into_iter().map(|decision| Recorded { event: Event::Decision(decision), ..stop.clone() });
+        amendments.chain([stop.clone()]).collect()
     }
 
     /// Runs the next chunk; none at the end.
@@ -89,7 +104,11 @@ impl<'a> Replay<'a> {
                     Event::Payload { payload, .. } => bytes += payload.len(),
                     Event::Decision(decision) => ends = matches!(decision, Decision::Reload { .. }),
                 }
-                messages.push(recorded);
+                if matches!(recorded.event, Event::Decision(Decision::SessionStop)) {
+                    messages.extend(self.stop(recorded));
+                } else {
+                    messages.push(recorded);
+                }
             }
             while self.next_end.is_some_and(|end| end <= position) {
                 self.next_end = self.ends.next();

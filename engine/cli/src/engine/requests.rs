@@ -105,6 +105,11 @@ impl Turn {
                 [author.as_str(), &text].into_iter().try_for_each(words)?;
                 vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), author, text }]
             }
+            Request::Outcome { author, instrument, items, time_ns } => {
+                words(&author)?;
+                instrument.score(&items).map_err(|error| error.to_string())?;
+                vec![Decision::Outcome { time_ns: time_ns.unwrap_or(now_ns), author, instrument, items }]
+            }
             Request::Rig | Request::Status | Request::Reload | Request::Forget { .. } => Vec::new(),
         })
     }

@@ -3,6 +3,7 @@
 #![allow(clippy::print_stdout, reason = "a test prints the figures it measured")]
 
 mod accounting;
+mod amend;
 mod architecture;
 mod bad_inputs;
 mod broad;

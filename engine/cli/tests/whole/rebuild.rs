@@ -40,9 +40,9 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
     write("less.yaml", &rig.replace("  plate_2: { kind: force, rate: 1000 Hz, side: right }\n", ""));
     let new = write("new.yaml", &BEFORE.replace("rig.yaml", "less.yaml").replace("100 Hz", "50 Hz"));
     let outcome = rebuild(&engine, "all", &new);
-    let run = outcome["run_id"].as_str().expect("a run").to_owned();
     let of = |outcome: &Value, id: &str| outcome["sessions"].as_array().expect("a list").iter().find(|of| of["session"] == id).cloned();
     let rebuilt = of(&outcome, session).expect("the session is among all");
+    let run = rebuilt["run_id"].as_str().expect("a run").to_owned();
     assert!(rebuilt["skipped"].is_null() && rebuilt["failed"].is_null() && rebuilt["rows"].as_u64() > Some(20_000), "{outcome}");
     assert!(rebuilt["undeclared_messages"].as_u64() > Some(50), "the plate's messages were passed over: {outcome}");
     assert!((rebuilt["duration_s"].as_f64().expect("a number") - 6.0).abs() < 0.2, "{outcome}");

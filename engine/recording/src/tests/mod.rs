@@ -1,5 +1,6 @@
 //! What must hold of a recording, whatever the disk does?
 
+mod amendments;
 mod disk;
 mod faults;
 mod recording;

@@ -80,9 +80,9 @@ pub enum TestInput {
 }
 
 /// Name of the pipeline's text in a recording.
-const PIPELINE_TEXT: &str = "pipeline.yaml";
+pub const PIPELINE_TEXT: &str = "pipeline.yaml";
 /// Name of the rig's text in a recording.
-const RIG_TEXT: &str = "rig.yaml";
+pub const RIG_TEXT: &str = "rig.yaml";
 
 /// Where a pipeline's other files are.
 enum Files<'f> {

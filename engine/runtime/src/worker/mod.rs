@@ -124,9 +124,9 @@ impl Worker {
         self.sources.iter().map(|source| source.counting().sequence()).collect()
     }
 
-    /// What each sensor would bring into a session that begins now, by name.
+    /// What each sensor would bring into a session that begins now, by key.
     pub fn source_starts(&self) -> BTreeMap<String, SourceStart> {
-        let sensors = self.plan.rig.sensors.iter().map(|sensor| sensor.name.clone());
+        let sensors = self.plan.rig.sensors.iter().map(|sensor| sensor.key.clone());
         sensors.zip(self.sources.iter().map(Source::start)).collect()
     }
 
@@ -157,7 +157,7 @@ impl Worker {
                 self.end_session(log_time_ns);
                 let session = Session { id: session.clone(), subject: subject.clone(), task: task.clone(), from_ns: *from_ns };
                 for (source, sensor) in self.sources.iter_mut().zip(&self.plan.rig.sensors) {
-                    source.begin(*from_ns, sources.get(&sensor.name));
+                    source.begin(*from_ns, sources.get(&sensor.key));
                 }
                 for (step, planned) in self.steps.iter_mut().zip(&self.plan.steps) {
                     step.begin(&*planned.planned.step, *from_ns);
@@ -171,6 +171,7 @@ impl Worker {
             Decision::Trial { name } => self.side.trial(log_time_ns, name),
             Decision::Mark { time_ns, label } => self.side.mark(*time_ns, label),
             Decision::Note { time_ns, author, text } => self.side.note(*time_ns, author, text),
+            Decision::Outcome { time_ns, author, instrument, items } => self.side.outcome(*time_ns, author, *instrument, items),
             Decision::Idle { sensor } => {
                 if self.sources[*sensor].state.activity == Activity::Active {
                     self.set_activity(*sensor, Activity::Idle);

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use proprio_core::clock::{ClockEvent, ClockFit};
 use proprio_core::rig::Loss;
 use proprio_core::table::system;
-use proprio_core::{StreamSchema, TableChunk, TimeNs, rows};
+use proprio_core::{Instrument, StreamSchema, TableChunk, TimeNs, rows};
 
 use super::judge::{Fate, row_as_json};
 
@@ -127,6 +127,26 @@ impl Side {
     pub(super) fn note(&mut self, time_ns: TimeNs, author: &str, words: &str) {
         let columns = vec![int(vec![time_ns]), text(vec![author]), text(vec![words])];
         self.others.push((system::NOTES, rows::batch(&system::notes(), columns)));
+    }
+
+    /// A person's answers. Whoever records them has seen that they give a score by the rule of that day.
+    pub(super) fn outcome(&mut self, time_ns: TimeNs, author: &str, instrument: Instrument, items: &[Option<u8>]) {
+        let scored = instrument.score(items);
+        let items = serde_json::to_string(items).expect("numbers are JSON");
+        let score = match scored {
+            Ok(score) => score,
+            Err(error) => return self.reject_payload(system::OUTCOMES, time_ns, "outcome", error.to_string(), items.as_bytes()),
+        };
+        let columns = vec![
+            int(vec![time_ns]),
+            text(vec![instrument.name()]),
+            Arc::new(Float64Array::from(vec![score.value])) as ArrayRef,
+            text(vec![score.unit]),
+            int(vec![score.answered as i64]),
+            text(vec![&items]),
+            text(vec![author]),
+        ];
+        self.others.push((system::OUTCOMES, rows::batch(&system::outcomes(), columns)));
     }
 
     pub(super) fn trial(&mut self, time_ns: TimeNs, name: &str) {

@@ -161,7 +161,7 @@ fn a_devices_time_is_mapped_by_the_fit_of_what_came_before() {
     }
     // One that comes again tells nothing of the clock.
     lab.tell(samples(3, 0, 7 * TICK, &[1.0]));
-    assert_eq!(lab.worker.source_starts()["d"].clock.as_ref().map(ClockFit::offset_ns), Some(fit.offset_ns()));
+    assert_eq!(lab.worker.source_starts()["r/imu/d"].clock.as_ref().map(ClockFit::offset_ns), Some(fit.offset_ns()));
     assert_eq!(lab.worker.source_statuses().nth(3).and_then(|status| status.clock).map(|clock| clock.offset_ns), Some(fit.offset_ns()));
     lab.tell(stop());
     let column = |name| integers(&lab.chunks, "imu", name);

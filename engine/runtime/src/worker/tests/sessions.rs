@@ -45,9 +45,13 @@ fn what_a_sensor_brings_along_is_what_it_was() {
     lab.tell(end(2, 1, -1));
     lab.tell(stop());
     let starts = lab.worker.source_starts();
-    assert_eq!(starts["a"].sequence.map(|sequence| (sequence.boot, sequence.last)), Some((7, 1)));
-    assert_eq!(["a", "b", "c"].map(|sensor| starts[sensor].idle), [false, true, true], "a session's end makes none idle, its own end does");
-    assert!(!starts["a"].paced && starts["b"].paced);
+    assert_eq!(starts["r/imu/a"].sequence.map(|sequence| (sequence.boot, sequence.last)), Some((7, 1)));
+    assert_eq!(
+        ["a", "b", "c"].map(|sensor| starts[&format!("r/imu/{sensor}")].idle),
+        [false, true, true],
+        "a session's end makes none idle, its own end does"
+    );
+    assert!(!starts["r/imu/a"].paced && starts["r/imu/b"].paced);
 }
 
 #[test]
