@@ -1,5 +1,6 @@
 //! Which run this is: the plan's texts, the operators' version and this build, as a hash and as a row.
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -11,6 +12,15 @@ use proprio_runtime::lineage::Lineage;
 
 /// Version of this build: the crate's version and the commit it was built from.
 pub const BUILD: &str = concat!(env!("CARGO_PKG_VERSION"), "+", env!("PROPRIO_COMMIT"));
+
+thread_local! {
+    static PLAYED: Cell<&'static str> = const { Cell::new(BUILD) };
+}
+
+/// From now on this thread is another build: the fault bench restarts engines as one.
+pub fn play(build: &'static str) {
+    PLAYED.set(build);
+}
 
 /// How a run's rows came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,7 +45,7 @@ impl Origin {
 
 /// What decides this plan's rows beside the recording.
 pub fn of(plan: &Plan) -> Lineage {
-    Lineage::of(plan, REGISTRY, BUILD, env!("PROPRIO_TARGET"))
+    Lineage::of(plan, REGISTRY, PLAYED.get(), env!("PROPRIO_TARGET"))
 }
 
 /// The name of the run that this plan makes in this build.

@@ -113,8 +113,8 @@ impl Outcome {
             tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages
         );
         println!(
-            "  {} reloads, {} messages dropped while the disk was full, {} acknowledged starts",
-            tally.reloads, tally.overflowed, tally.acknowledged
+            "  {} reloads, {} takeovers by another build, {} messages dropped while the disk was full, {} acknowledged starts",
+            tally.reloads, tally.takeovers, tally.overflowed, tally.acknowledged
         );
         println!("{}", if failures.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
     }

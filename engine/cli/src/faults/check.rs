@@ -11,7 +11,8 @@ use proprio_recording::{Disk, Read, Reader};
 use proprio_zenoh::wire;
 
 use super::rig::Outcome;
-use super::tables::{ByTable, add};
+use super::script::Hardship;
+use super::tables::{ByTable, Runs, add};
 use crate::engine::reigns::{self, History};
 
 /// Checks an outcome.
@@ -34,14 +35,15 @@ pub fn check(outcome: &Outcome, rig: &Rig) -> anyhow::Result<()> {
 /// Replays each session by itself, and compares.
 fn same_bytes(outcome: &Outcome, disk: &Arc<dyn Disk>, rig: &Rig) -> anyhow::Result<()> {
     let mut replayed = ByTable::new();
+    let runs = if outcome.hardship == Hardship::Builds { Runs::Together } else { Runs::Apart };
     for session in proprio_recording::sessions(&**disk, &rig.name)? {
         let history = History::of(disk, &rig.name, &session)?;
         reigns::replay(disk, &rig.name, &session, &history, |chunks, _, _| {
-            chunks.iter().for_each(|chunk| add(&mut replayed, &chunk.table, chunk));
+            chunks.iter().for_each(|chunk| add(&mut replayed, chunk, runs));
             Ok(())
         })?;
     }
-    let stored = outcome.tables.digests();
+    let stored = outcome.tables.digests(runs);
     for key in stored.keys().chain(replayed.keys()) {
         let (held, again) = (stored.get(key).cloned().unwrap_or_default(), replayed.get(key).cloned().unwrap_or_default());
         if let Some(second_ns) = again.first_difference(&held) {

@@ -19,7 +19,7 @@ use crate::plans::plan_of;
 /// What a seed went through.
 #[derive(Clone, Copy, Debug, Default, serde::Serialize)]
 pub struct Tally {
-    /// Scripts run: two a seed.
+    /// Scripts run: three a seed.
     pub scripts: u64,
     /// How often the power went.
     pub power_cuts: u64,
@@ -29,6 +29,8 @@ pub struct Tally {
     pub recovered_messages: u64,
     /// Reloads, while running and at a restart under other files.
     pub reloads: u64,
+    /// Restarts as another build, which took an open session over.
+    pub takeovers: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
     /// Sensors' starts whose acknowledgements were checked.
@@ -42,6 +44,7 @@ impl std::ops::AddAssign for Tally {
         self.from_snapshot += other.from_snapshot;
         self.recovered_messages += other.recovered_messages;
         self.reloads += other.reloads;
+        self.takeovers += other.takeovers;
         self.overflowed += other.overflowed;
         self.acknowledged += other.acknowledged;
     }
@@ -55,16 +58,16 @@ pub fn plans() -> anyhow::Result<Vec<Arc<Plan>>> {
     script::FILES.iter().map(|(pipeline, rig)| plan_of(&rig::files(pipeline, rig))).collect()
 }
 
-/// Runs the scripts of a seed: once with the power on, and once with power cuts.
+/// Runs the scripts of a seed: with the power on, with power cuts, and with another build coming up after some of them.
 ///
 /// # Errors
 /// The first promise that was broken.
 pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
     let rig = &plans[0].rig;
     let mut tally = Tally::default();
-    for kills in [false, true] {
-        let script = script::Script::new(seed, rig, kills);
-        let told = || format!("seed {seed} {} power cuts", if kills { "with" } else { "without" });
+    for hardship in script::Hardship::ALL {
+        let script = script::Script::new(seed, rig, hardship);
+        let told = || format!("seed {seed}, {hardship:?}");
         let outcome = rig::run(seed, &script, plans).with_context(told)?;
         check::check(&outcome, rig).with_context(told)?;
         tally += Tally {
@@ -73,6 +76,7 @@ pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
             from_snapshot: outcome.from_snapshot,
             recovered_messages: outcome.recovered,
             reloads: outcome.reloads,
+            takeovers: outcome.takeovers,
             overflowed: outcome.overflowed,
             acknowledged: outcome.acked.len() as u64,
         };

@@ -12,9 +12,10 @@ use proprio_zenoh::{Arrival, Incoming};
 
 use super::chance::Chance;
 use super::disk::SimDisk;
-use super::script::{BEGIN_NS, Happening, Script};
+use super::script::{BEGIN_NS, Happening, Hardship, Script};
 use super::tables::{MemoryTables, RoundFate};
 use crate::engine::live::{Live, Parts, texts};
+use crate::lineage::{self, BUILD};
 
 const MS: i64 = 1_000_000;
 /// What was recorded goes to the disk this often.
@@ -23,11 +24,15 @@ const SEAL_NS: i64 = 20 * MS;
 const TAIL_BYTES: usize = 6 << 10;
 /// Bytes that may wait before they are recorded.
 const QUEUE_BYTES: usize = 4 << 10;
+/// The builds that take the rig over from each other.
+const BUILDS: [&str; 2] = [BUILD, "the next build"];
 /// How long a power cut lasts.
 const DARK_MS: (i64, i64) = (0, 600);
 
 /// What a script came to.
 pub struct Outcome {
+    /// What could go wrong in it.
+    pub hardship: Hardship,
     /// The disk, with the recording on it.
     pub disk: SimDisk,
     /// The tables, every row committed.
@@ -42,6 +47,8 @@ pub struct Outcome {
     pub from_snapshot: u64,
     /// Reloads, while running and at a restart.
     pub reloads: u64,
+    /// Restarts as another build, which took the open session over.
+    pub takeovers: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
 }
@@ -63,8 +70,8 @@ struct Rig<'a> {
     /// By sensor: messages and bytes dropped and not told of.
     dropped: HashMap<usize, (u64, u64)>,
     dying: bool,
-    /// Whether the power may go at all.
-    kills: bool,
+    /// Which build is installed.
+    build: usize,
     chance: Chance,
     outcome: Outcome,
 }
@@ -76,6 +83,7 @@ struct Rig<'a> {
 pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Outcome> {
     let (disk, tables) = (SimDisk::default(), Arc::new(MemoryTables::default()));
     let outcome = Outcome {
+        hardship: script.hardship,
         disk: disk.clone(),
         tables: tables.clone(),
         acked: BTreeMap::new(),
@@ -83,6 +91,7 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         recovered: 0,
         from_snapshot: 0,
         reloads: 0,
+        takeovers: 0,
         overflowed: 0,
     };
     let mut rig = Rig {
@@ -98,10 +107,11 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         queue_bytes: 0,
         dropped: HashMap::new(),
         dying: false,
-        kills: script.kills,
+        build: 0,
         chance: Chance::new(seed, "engine"),
         outcome,
     };
+    lineage::play(BUILDS[0]);
     rig.come_up()?;
     let mut due = script.happenings.iter().peekable();
     while rig.now_ns < script.end_ns {
@@ -120,6 +130,7 @@ impl Rig<'_> {
     }
 
     fn come_up(&mut self) -> anyhow::Result<()> {
+        lineage::play(BUILDS[self.build]);
         let plan = &self.plans[self.plan];
         let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
         let mut recorder = Recorder::open(disk.clone(), &plan.rig, &texts(plan), Lane::Inline).context("the recording does not open")?;
@@ -130,6 +141,7 @@ impl Rig<'_> {
         tracing::info!(at_ms = self.at_ms(), plan = self.plan, "up: {recovered}");
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
+        self.outcome.takeovers += u64::from(recovered.takes_over.is_some());
         self.live = Some(live);
         Ok(())
     }
@@ -271,7 +283,7 @@ impl Rig<'_> {
         let Some(round) = self.live.as_mut().and_then(|live| live.round(self.now_ns)) else { return };
         let fate = match self.chance.share() {
             share if share < 0.1 => RoundFate::OneFails,
-            share if share < 0.2 && self.kills => RoundFate::PowerCut,
+            share if share < 0.2 && self.outcome.hardship != Hardship::Network => RoundFate::PowerCut,
             _ => RoundFate::Whole,
         };
         let whole = self.tables.commit(round.position, fate, &mut self.chance);
@@ -295,6 +307,9 @@ impl Rig<'_> {
         if self.chance.happens(0.15) {
             self.outcome.reloads += 1;
             self.plan = (self.plan + 1) % self.plans.len();
+        }
+        if self.outcome.hardship == Hardship::Builds && self.chance.happens(0.4) {
+            self.build = (self.build + 1) % BUILDS.len();
         }
         self.queue.clear();
         self.dropped.clear();
@@ -323,6 +338,7 @@ impl Rig<'_> {
         ensure!(live.recorder().durable_position() == last, "the recording's end did not become durable on a sound disk");
         live.into_recorder().close().context("the recording does not end")?;
         self.tables.commit(last, RoundFate::Whole, &mut self.chance);
+        lineage::play(BUILDS[0]);
         Ok(self.outcome)
     }
 }

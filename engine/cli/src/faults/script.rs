@@ -98,13 +98,29 @@ pub struct Script {
     pub happenings: Vec<(TimeNs, Happening)>,
     /// When the last device has ended.
     pub end_ns: TimeNs,
-    /// Whether the power may go.
-    pub kills: bool,
+    /// What may go wrong.
+    pub hardship: Hardship,
+}
+
+/// How much may go wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hardship {
+    /// Devices, the network, people and the disk.
+    Network,
+    /// And the power goes.
+    Power,
+    /// And another build may come up when it is back.
+    Builds,
+}
+
+impl Hardship {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Network, Self::Power, Self::Builds];
 }
 
 impl Script {
-    /// The script of a seed; the power goes in it only where `kills` says so.
-    pub fn new(seed: u64, rig: &Rig, kills: bool) -> Self {
+    /// The script of a seed.
+    pub fn new(seed: u64, rig: &Rig, hardship: Hardship) -> Self {
         let mut chance = Chance::new(seed, "script");
         let duration_ns = chance.between(1500, 5000) * MS;
         let end_ns = BEGIN_NS + duration_ns;
@@ -129,7 +145,7 @@ impl Script {
                 happenings.push((BEGIN_NS + (from + disk.between(50, 900)) * MS, trouble(false)));
             }
         }
-        if kills {
+        if hardship != Hardship::Network {
             let mut power = Chance::new(seed, "power");
             for _ in 0..power.between(1, 3) {
                 let happening = if power.happens(0.3) { Happening::DiskDies(power.between(0, 12) as u64) } else { Happening::PowerCut };
@@ -137,7 +153,7 @@ impl Script {
             }
         }
         happenings.sort_by_key(|(at_ns, _)| *at_ns);
-        Self { happenings, end_ns: end_ns + 1500 * MS, kills }
+        Self { happenings, end_ns: end_ns + 1500 * MS, hardship }
     }
 }
 

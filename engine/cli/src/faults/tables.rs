@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use proprio_core::table::system;
 use proprio_core::{Digests, TableChunk};
 use proprio_tables::TablesError;
 
@@ -80,10 +81,10 @@ impl MemoryTables {
     }
 
     /// Digests of the committed rows.
-    pub fn digests(&self) -> ByTable {
+    pub fn digests(&self, runs: Runs) -> ByTable {
         let mut digests = ByTable::new();
-        for (name, table) in &self.state().tables {
-            table.cold.iter().for_each(|chunk| add(&mut digests, name, chunk));
+        for table in self.state().tables.values() {
+            table.cold.iter().for_each(|chunk| add(&mut digests, chunk, runs));
         }
         digests
     }
@@ -101,11 +102,26 @@ impl MemoryTables {
 /// Digests by session, run and table.
 pub type ByTable = BTreeMap<(String, String, String), Digests>;
 
+/// Whether rows are told apart by their run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runs {
+    /// By name.
+    Apart,
+    /// Builds followed each other, and a replay makes all rows in one: what names a build is left out.
+    Together,
+}
+
 /// Adds a chunk's rows to the digests of its session, run and table.
-pub fn add(digests: &mut ByTable, table: &str, chunk: &TableChunk) {
+pub fn add(digests: &mut ByTable, chunk: &TableChunk, runs: Runs) {
+    let TableChunk { session, table, .. } = chunk;
+    let (run_id, without): (_, &[&str]) = match runs {
+        Runs::Apart => (chunk.run_id.clone(), &[]),
+        Runs::Together if table == system::LINEAGE => return,
+        Runs::Together => (String::new(), &["id"]),
+    };
     let constants = [("key", chunk.key.as_deref().unwrap_or_default())];
-    let digests = digests.entry((chunk.session.clone(), chunk.run_id.clone(), table.to_owned())).or_default();
-    digests.add(&chunk.rows, &constants, &[]).expect("the worker's rows have comparable types");
+    let digests = digests.entry((session.clone(), run_id, table.clone())).or_default();
+    digests.add(&chunk.rows, &constants, without).expect("the worker's rows have comparable types");
 }
 
 impl Sink for MemoryTables {
