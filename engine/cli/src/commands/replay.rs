@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 /// What a replay came to.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Outcome {
     session: String,
     messages: u64,
@@ -54,6 +54,8 @@ struct Outcome {
     reading_s: f64,
     running_s: f64,
     comparing_s: f64,
+    /// Of the running: by operator, and by what is done before them.
+    spent_s: BTreeMap<&'static str, f64>,
     /// Rows by table.
     rows: BTreeMap<String, u64>,
     /// Whether another build made the tables' rows, so that run ids and alert ids are left out of the comparison.
@@ -126,7 +128,7 @@ async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionE
     let other_build = first_texts.get("run_id").is_some_and(|run_id| *run_id != runs_here);
     let mut verify = args.verify.then(|| Verify::new(&session.id, other_build));
     let begun = Instant::now();
-    let mut outcome = Outcome::new(&session.id, other_build);
+    let mut outcome = Outcome { session: session.id.clone(), other_build, ..Outcome::default() };
     let length_ns = session.last.map_or(0, |last| last.log_time_ns - session.first_log_time_ns);
     let progress = bar(length_ns.max(1), "replaying");
     let mut span = Span::default();
@@ -145,7 +147,7 @@ async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionE
     })?;
     outcome.messages = replayed.messages;
     outcome.recorded_s = span.seconds();
-    (outcome.reading_s, outcome.running_s) = (replayed.reading_s, replayed.running_s);
+    (outcome.reading_s, outcome.running_s, outcome.spent_s) = (replayed.reading_s, replayed.running_s, replayed.spent_s);
     progress.finish_and_clear();
     if let Some(verify) = verify {
         let comparing = Instant::now();
@@ -188,22 +190,6 @@ impl Span {
 }
 
 impl Outcome {
-    fn new(session: &str, other_build: bool) -> Self {
-        Self {
-            session: session.to_owned(),
-            messages: 0,
-            recorded_s: 0.0,
-            took_s: 0.0,
-            reading_s: 0.0,
-            running_s: 0.0,
-            comparing_s: 0.0,
-            rows: BTreeMap::new(),
-            other_build,
-            identical: None,
-            difference: None,
-        }
-    }
-
     fn print(&self) {
         let Self { session, messages, recorded_s, took_s, .. } = self;
         let rows: u64 = self.rows.values().sum();
@@ -216,6 +202,12 @@ impl Outcome {
             self.comparing_s,
             recorded_s / replaying_s
         );
+        let mut spent: Vec<_> = self.spent_s.iter().collect();
+        spent.sort_by(|a, b| b.1.total_cmp(a.1));
+        let rest = ("batches and system tables", self.running_s - self.spent_s.values().sum::<f64>());
+        for (on, spent_s) in spent.into_iter().map(|(on, spent_s)| (*on, *spent_s)).chain([rest]) {
+            println!("    {on:<28} {spent_s:>8.2} s {:>5.1} %", 100.0 * spent_s / self.running_s.max(1e-9));
+        }
         if self.other_build {
             println!("  another build made the tables' rows: run ids and alert ids are not compared");
         }

@@ -2,6 +2,7 @@
 //! rebuild all come through here, so that they can't differ.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use anyhow::Context as _;
 use proprio_core::table::system;
@@ -60,6 +61,13 @@ impl Fold {
     #[must_use]
     pub fn obeying_after(self, position: i64) -> Self {
         Self { obeys_after: position, ..self }
+    }
+
+    /// The same, which measures what its time is spent on.
+    #[must_use]
+    pub fn timed(mut self) -> Self {
+        self.worker.lend_stopwatch(Instant::now);
+        self
     }
 
     /// The worker.

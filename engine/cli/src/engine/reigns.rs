@@ -82,6 +82,8 @@ pub struct Replayed {
     pub reading_s: f64,
     /// Seconds spent in the fold.
     pub running_s: f64,
+    /// Seconds of these by operator and by what is done before them.
+    pub spent_s: BTreeMap<&'static str, f64>,
 }
 
 /// Replays a session under all the reigns of its history, and hands each chunk that its tables must hold to `take`, with the
@@ -100,7 +102,7 @@ pub fn replay(
     for (index, reign) in reigns.iter().enumerate() {
         let next = reigns.get(index + 1);
         let last = next.map(|next| next.since - 1).or(session.last.map(|last| last.position));
-        let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since);
+        let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since).timed();
         let ends = reign.known.values().chain(next.iter().flat_map(|next| next.known.values())).copied();
         let mut replay = Replay::new(Reader::open(disk, rig, session.first_position)?, &mut fold, ends.collect(), last);
         let is_kept = |chunk: &TableChunk| {
@@ -114,6 +116,9 @@ pub fn replay(
         }
         replayed.reading_s += replay.reading_s;
         replayed.running_s += replay.running_s;
+        for (on, spent) in fold.worker().spent() {
+            *replayed.spent_s.entry(on).or_default() += spent.as_secs_f64();
+        }
     }
     Ok(replayed)
 }

@@ -6,6 +6,7 @@ mod device_clock;
 mod fingerprint;
 mod judge;
 mod loss;
+mod profile;
 mod rate;
 mod reload;
 mod rows_image;
@@ -30,6 +31,7 @@ use proprio_core::{Decision, Event, Output, Recorded, SourceMessage, TableChunk,
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
+use profile::{DECODING, JUDGING, Profile, RELEASING, timed};
 pub use reload::Reloaded;
 use side::Side;
 pub use snapshot::SnapshotError;
@@ -56,6 +58,7 @@ pub struct Worker {
     unpassed_bytes: usize,
     position: i64,
     log_time_ns: TimeNs,
+    profile: Option<Profile>,
 }
 
 /// The open session.
@@ -90,6 +93,7 @@ impl Worker {
             unpassed_bytes: 0,
             position: -1,
             log_time_ns: 0,
+            profile: None,
             plan,
         }
     }
@@ -132,13 +136,13 @@ impl Worker {
 
     fn payload(&mut self, sensor: usize, encoding: &str, payload: &[u8], log_time_ns: TimeNs) {
         self.rejoin(sensor);
-        let decoded = (self.decode)(&self.plan.rig.sensors[sensor], encoding, payload);
+        let decoded = timed(&mut self.profile, DECODING, || (self.decode)(&self.plan.rig.sensors[sensor], encoding, payload));
         let ends = matches!(decoded, Ok(SourceMessage::End { .. }));
         let source = &mut self.sources[sensor];
         source.state.counts.bytes += payload.len() as u64;
         let before = source.state.unpassed.len();
         match decoded {
-            Ok(message) => source.take(message, log_time_ns, &mut self.side),
+            Ok(message) => timed(&mut self.profile, JUDGING, || source.take(message, log_time_ns, &mut self.side)),
             Err(rejection) => {
                 source.state.counts.rejected += 1;
                 self.side.reject_payload(&source.stream, log_time_ns, rejection.reason, rejection.detail, payload);
@@ -209,7 +213,7 @@ impl Worker {
     /// Hands on a source's rows up to its watermark.
     fn release(&mut self, sensor: usize, watermark: TimeNs, session: &str) {
         self.watermarks[sensor] = watermark;
-        let Released { rows, for_steps } = self.sources[sensor].release(watermark);
+        let Released { rows, for_steps } = timed(&mut self.profile, RELEASING, || self.sources[sensor].release(watermark));
         if let Some(rows) = for_steps {
             self.give(sensor, &rows);
         }
@@ -227,10 +231,12 @@ impl Worker {
         let planned = &plan.steps[step];
         let watermark = planned.inputs.iter().map(|input| self.watermarks[*input]).min().unwrap_or(i64::MAX);
         let mut output = Output::default();
-        self.steps[step].advance(&*planned.planned.step, watermark, self.log_time_ns, &mut output);
-        if flush {
-            self.steps[step].flush(&*planned.planned.step, &mut output);
-        }
+        timed(&mut self.profile, planned.op, || {
+            self.steps[step].advance(&*planned.planned.step, watermark, self.log_time_ns, &mut output);
+            if flush {
+                self.steps[step].flush(&*planned.planned.step, &mut output);
+            }
+        });
         let stream = self.sources.len() + step;
         self.watermarks[stream] = self.steps[step].promised;
         for rows in output.take() {

@@ -50,6 +50,7 @@ impl Worker {
         let mut removed = named(&old, &old_prints, &|print| !prints.contains(&print));
         removed.retain(|stream| !fresh.contains(stream));
         (self.session, self.position, self.log_time_ns) = (old.session, old.position, old.log_time_ns);
+        self.profile = old.profile;
         self.unpassed_bytes = self.sources.iter().map(|source| source.state.unpassed_bytes()).sum();
         Reloaded { kept, fresh, removed, chunks }
     }
