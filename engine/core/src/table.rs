@@ -93,17 +93,29 @@ pub mod system {
         StreamSchema::new(vec![text("event").required(), text("side").required(), text("label"), text("source")], &["event", "side"], None)
     }
 
-    /// Rows that an alert step emits: one when it starts firing, one when it clears. `key` holds the key columns of the row that
-    /// it judged, joined by `/`; it is empty for a stream without keys.
+    /// Rows that an alert step emits: one when it starts firing, one when it clears, and one, with its `reason`, when it would fire but
+    /// is withheld; see [`alert_state`]. `key` holds the key columns of the row that it judged, joined by `/`; it is empty for a stream
+    /// without keys.
     pub fn alert() -> StreamSchema {
         let fields = vec![
             text("key").required(),
             text("state").required(),
             text("severity").required(),
             text("message").required(),
+            text("reason"),
             column("since_ns", DataType::Int64).unit("ns").required(),
         ];
         StreamSchema::new(fields, &["key", "state"], None)
+    }
+
+    /// States of an alert.
+    pub mod alert_state {
+        /// Its condition has held for long enough.
+        pub const FIRING: &str = "firing";
+        /// It is over.
+        pub const CLEARED: &str = "cleared";
+        /// It would fire, and is told to nobody.
+        pub const WITHHELD: &str = "withheld";
     }
 
     /// Rows of `alerts`: an alert's rows with their id and the stream that the step read.

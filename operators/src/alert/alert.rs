@@ -10,6 +10,10 @@
 //! or firing at once, and further ones go unjudged until one of these is over. `message` may name columns in braces,
 //! `pelvis dropped by {pelvis_obliquity_deg} deg`, filled from the row with four significant digits.
 //!
+//! **Withheld.** An alert that is due stays silent while a condition of `withhold` is true (a null withholds nothing), for `rearm` after
+//! it cleared, and beyond `limit`, which counts the firings of all keys. It is then a row with state `withheld` and its `reason`, one
+//! for each reason, that goes to the tables and to nobody else; it fires as soon as nothing withholds it, if its condition still holds.
+//!
 //! ```yaml
 //! op: alert
 //! from: angles
@@ -18,12 +22,15 @@
 //!   for: 300 ms
 //!   clear: abs(pelvis_obliquity_deg) < 3
 //!   message: "pelvis at {pelvis_obliquity_deg} deg"
+//!   withhold: { "the field is disturbed": mag_disturbed }
+//!   limit: { most: 2, per: 5 s }
 //! input:
 //!   angles:
 //!     schema:
 //!       rate: 20 Hz
 //!       columns:
 //!         - { name: pelvis_obliquity_deg, unit: deg }
+//!         - { name: mag_disturbed, type: boolean }
 //!     generate:
 //!       duration: 9 s
 //!       gaps: [[4.5 s, 5.6 s]]
@@ -31,17 +38,19 @@
 //!         pelvis_obliquity_deg:
 //!           - { sine: { amplitude: 8, frequency: 0.25 Hz } }
 //!           - { missing: { from: 3.2 s, to: 3.4 s } }
+//!         mag_disturbed: [{ steps: [[6 s, 1], [7 s, 0]] }]
 //! ```
 //! ```csv
-//! time_ns,key,state,severity,message,since_ns
-//! 750000000,,firing,warning,pelvis at 7.391 deg,450000000
-//! 1800000000,,cleared,warning,pelvis at 2.472 deg,450000000
-//! 2750000000,,firing,warning,pelvis at -7.391 deg,2450000000
-//! 3800000000,,cleared,warning,pelvis at -2.472 deg,2450000000
-//! 6750000000,,firing,warning,pelvis at -7.391 deg,6450000000
-//! 7800000000,,cleared,warning,pelvis at -2.472 deg,6450000000
-//! 8750000000,,firing,warning,pelvis at 7.391 deg,8450000000
-//! # 7 rows, every bit hashed: 0edcd12fb35b5aca
+//! time_ns,key,state,severity,message,reason,since_ns
+//! 750000000,,firing,warning,pelvis at 7.391 deg,,450000000
+//! 1800000000,,cleared,warning,pelvis at 2.472 deg,,450000000
+//! 2750000000,,firing,warning,pelvis at -7.391 deg,,2450000000
+//! 3800000000,,cleared,warning,pelvis at -2.472 deg,,2450000000
+//! 6750000000,,withheld,warning,pelvis at -7.391 deg,the field is disturbed,6450000000
+//! 7000000000,,firing,warning,pelvis at -8 deg,,6450000000
+//! 7800000000,,cleared,warning,pelvis at -2.472 deg,,6450000000
+//! 8750000000,,firing,warning,pelvis at 7.391 deg,,8450000000
+//! # 8 rows, every bit hashed: b8c172670f4e8548
 //! ```
 
 use std::collections::BTreeMap;
@@ -50,19 +59,23 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
 use proprio_core::quantity::Duration;
-use proprio_core::table::system;
+use proprio_core::table::system::{
+    self,
+    alert_state::{CLEARED, FIRING, WITHHELD},
+};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::alert_gate::{Change, Gate, Memory, Reason, Row};
 use crate::kernels::emg::keep;
 use crate::kernels::expression::Expression;
 use crate::kernels::message::Message;
 
-/// Keys that may be waiting or firing at once.
-const MAX_KEYS: usize = 1024;
 /// Longest step between rows over which a condition counts as held, in periods, where `gap` is left out.
 const GAP_PERIODS: i64 = 10;
+/// Most firings that a limit may allow.
+const MOST: usize = 1000;
 
 /// A condition that has to hold, for how long, and what to say then.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -85,6 +98,25 @@ pub struct Config {
     /// Longest step between two rows over which `when` counts as held. Left out: ten periods, or no limit for a stream without a rate.
     #[serde(default)]
     gap: Option<Duration>,
+    /// Reasons for which a due alert stays silent, each with its condition, such as `{ "the field is disturbed": mag_disturbed }`.
+    #[serde(default)]
+    withhold: BTreeMap<String, String>,
+    /// How long a key stays silent after it cleared. Left out: it may fire again at once.
+    #[serde(default = "at_once")]
+    rearm: Duration,
+    /// How many may fire within a time, over all keys. Left out: any number.
+    #[serde(default)]
+    limit: Option<Limit>,
+}
+
+/// So many within a time.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Limit {
+    /// How many, from 1 to 1000.
+    most: usize,
+    /// Within which time.
+    per: Duration,
 }
 
 /// How much an alert matters.
@@ -123,6 +155,20 @@ impl Configure for Config {
         if self.gap.is_some_and(|gap| gap.seconds() <= 0.0) {
             findings.push(PlanFinding::config("/gap", "a gap must be longer than nothing"));
         }
+        if self.rearm.seconds() < 0.0 {
+            findings.push(PlanFinding::config("/rearm", format!("{} is negative", self.rearm)));
+        }
+        if self.limit.is_some_and(|limit| !(1..=MOST).contains(&limit.most) || limit.per.seconds() <= 0.0) {
+            findings.push(PlanFinding::config("/limit", format!("a limit is from 1 to {MOST} within a time longer than nothing")));
+        }
+        let withhold: Vec<_> = self
+            .withhold
+            .iter()
+            .filter_map(|(reason, text)| {
+                let pointer = format!("/withhold/{}", reason.replace('~', "~0").replace('/', "~1"));
+                Some((reason.clone(), keep(&mut findings, condition(text, schema, &pointer))?))
+            })
+            .collect();
         let (Some(when), Some(clear), Some(message), true) = (when, clear, message, findings.is_empty()) else { return Err(findings) };
         let period_ns = schema.rate.map(|rate| rate.period_ns());
         let gap_ns = self.gap.map(Duration::nanoseconds).or(period_ns.map(|period| period.saturating_mul(GAP_PERIODS)));
@@ -130,8 +176,14 @@ impl Configure for Config {
         Ok(Planned::alert(Alert {
             when,
             clear,
-            hold_ns: self.hold.nanoseconds(),
-            gap_ns: gap_ns.unwrap_or(i64::MAX),
+            withhold,
+            gate: Gate {
+                hold_ns: self.hold.nanoseconds(),
+                gap_ns: gap_ns.unwrap_or(i64::MAX),
+                rearm_ns: self.rearm.nanoseconds(),
+                most: self.limit.map_or(usize::MAX, |limit| limit.most),
+                per_ns: self.limit.map_or(0, |limit| limit.per.nanoseconds()),
+            },
             severity: self.severity.name(),
             message: if text.is_some() { message } else { Message::verbatim(self.when) },
             keys,
@@ -165,26 +217,12 @@ impl Severity {
 struct Alert {
     when: Expression,
     clear: Expression,
-    hold_ns: i64,
-    gap_ns: i64,
+    withhold: Vec<(String, Expression)>,
+    gate: Gate,
     severity: &'static str,
     message: Message,
     keys: Vec<usize>,
     output: StreamSchema,
-}
-
-/// What an alert remembers: the keys whose condition holds, and since when.
-#[derive(Debug, Default, Serialize, Deserialize)]
-pub struct State {
-    holding: BTreeMap<String, Holding>,
-}
-
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Holding {
-    since: TimeNs,
-    /// Time of the key's row before.
-    last: TimeNs,
-    is_firing: bool,
 }
 
 /// One row of the output, in the order of the stream: by time, key, state.
@@ -194,30 +232,36 @@ struct AlertRow {
     key: String,
     state: &'static str,
     message: String,
+    reason: Option<String>,
     since: TimeNs,
 }
 
 impl Operator for Alert {
-    type State = State;
+    type State = Memory;
 
-    fn start(&self) -> State {
-        State::default()
+    fn start(&self) -> Memory {
+        Memory::default()
     }
 
-    fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
+    fn process(&self, memory: &mut Memory, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let input = &inputs[0];
         if input.num_rows() == 0 {
             return watermark;
         }
         let (when, clear) = (self.when.holds(input), self.clear.holds(input));
-        let is_true = |condition: &BooleanArray, row: usize| condition.is_valid(row) && condition.value(row);
+        let withheld = self.withheld(input);
         let mut keys = KeyNames::new(input, &self.keys);
         let mut found = Vec::new();
         for (row, time) in rows::times(input).iter().enumerate() {
-            let (when, clear) = (is_true(&when, row), is_true(&clear, row));
             let key = keys.at(row);
-            if let Some((state, since)) = self.judge(&mut state.holding, key, *time, when, clear) {
-                found.push(AlertRow { time: *time, key: key.to_owned(), state, message: self.message.fill(input, row), since });
+            let said = Row { time: *time, when: is_true(&when, row), clear: is_true(&clear, row), withhold: withheld[row] };
+            if let Some((change, since)) = self.gate.judge(memory, key, said) {
+                let (state, reason) = match change {
+                    Change::Firing => (FIRING, None),
+                    Change::Cleared => (CLEARED, None),
+                    Change::Withheld(reason) => (WITHHELD, Some(self.reason(reason))),
+                };
+                found.push(AlertRow { time: *time, key: key.to_owned(), state, message: self.message.fill(input, row), reason, since });
             }
         }
         found.sort();
@@ -225,46 +269,26 @@ impl Operator for Alert {
         watermark
     }
 
-    fn flush(&self, _: &mut State, _: &mut Output) {}
+    fn flush(&self, _: &mut Memory, _: &mut Output) {}
 }
 
 impl Alert {
-    /// Takes one row of one key; gives the state it changes to and when the condition began.
-    fn judge(
-        &self,
-        holding: &mut BTreeMap<String, Holding>,
-        key: &str,
-        time: TimeNs,
-        when: bool,
-        clear: bool,
-    ) -> Option<(&'static str, TimeNs)> {
-        let Some(held) = holding.get_mut(key) else {
-            if !when || holding.len() >= MAX_KEYS {
-                return None;
-            }
-            let is_firing = self.hold_ns == 0;
-            holding.insert(key.to_owned(), Holding { since: time, last: time, is_firing });
-            return is_firing.then_some(("firing", time));
-        };
-        if held.is_firing {
-            let since = held.since;
-            held.last = time;
-            if when || !clear {
-                return None;
-            }
-            holding.remove(key);
-            return Some(("cleared", since));
+    /// The first condition that withholds and is true, on each row.
+    fn withheld(&self, input: &RecordBatch) -> Vec<Option<usize>> {
+        let mut withheld = vec![None; input.num_rows()];
+        for (number, (_, condition)) in self.withhold.iter().enumerate().rev() {
+            let holds = condition.holds(input);
+            (0..holds.len()).filter(|row| is_true(&holds, *row)).for_each(|row| withheld[row] = Some(number));
         }
-        if !when {
-            holding.remove(key);
-            return None;
+        withheld
+    }
+
+    fn reason(&self, reason: Reason) -> String {
+        match reason {
+            Reason::Condition(number) => self.withhold[number].0.clone(),
+            Reason::Rearming => "cleared a moment ago".to_owned(),
+            Reason::TooMany => "too many a moment ago".to_owned(),
         }
-        if time.saturating_sub(held.last) > self.gap_ns {
-            held.since = time;
-        }
-        held.last = time;
-        held.is_firing = time.saturating_sub(held.since) >= self.hold_ns;
-        held.is_firing.then_some(("firing", held.since))
     }
 
     fn batch(&self, found: &[AlertRow]) -> RecordBatch {
@@ -277,10 +301,15 @@ impl Alert {
             texts(|row| row.state),
             Arc::new(found.iter().map(|_| Some(self.severity)).collect::<StringArray>()),
             texts(|row| &row.message),
+            Arc::new(found.iter().map(|row| row.reason.as_deref()).collect::<StringArray>()),
             times(|row| row.since),
         ];
         rows::batch(&self.output, columns)
     }
+}
+
+fn is_true(condition: &BooleanArray, row: usize) -> bool {
+    condition.is_valid(row) && condition.value(row)
 }
 
 /// The key of each row as text: its key columns joined by `/`; empty for a stream without keys.
@@ -335,7 +364,7 @@ mod tests {
     /// What an alert says: time, state, since, all times in milliseconds.
     fn said(planned: &Planned, batch: &RecordBatch) -> Vec<(i64, String, i64)> {
         let found = run(planned, batch);
-        let since = rows::integers(&found, 5).values();
+        let since = rows::integers(&found, 6).values();
         let states = texts(&found, "state");
         rows::times(&found).iter().zip(states).zip(since).map(|((time, state), since)| (time / MS, state, since / MS)).collect()
     }
@@ -410,10 +439,14 @@ mod tests {
 
     #[test]
     fn a_wrong_configuration_is_refused_with_its_pointer() {
-        let config = json!({ "when": "drop_dg > 5", "clear": "drop_deg", "message": "{drop}", "for": "-1 s", "gap": "0 s" });
-        let findings = plan("alert", config, &angles(None)).expect_err("five mistakes");
+        let config = json!({
+            "when": "drop_dg > 5", "clear": "drop_deg", "message": "{drop}", "for": "-1 s", "gap": "0 s", "rearm": "-1 s",
+            "limit": { "most": 0, "per": "1 s" }, "withhold": { "a/b": "drop" }
+        });
+        let findings = plan("alert", config, &angles(None)).expect_err("eight mistakes");
         let at: Vec<_> = findings.iter().map(|finding| format!("{:?}", finding.at)).collect();
-        assert_eq!(at, ["Config(\"/when\")", "Config(\"/clear\")", "Config(\"/message\")", "Config(\"/for\")", "Config(\"/gap\")"]);
+        let expected = ["/when", "/clear", "/message", "/for", "/gap", "/rearm", "/limit", "/withhold/a~1b"];
+        assert_eq!(at, expected.map(|pointer| format!("Config({pointer:?})")));
         assert_eq!(findings[0].help.as_deref(), Some("write `drop_deg`"));
         for wrong in [
             json!({}),

@@ -1,5 +1,6 @@
 //! Pure functions over slices, shared by operators and SQL functions.
 
+pub mod alert_gate;
 pub mod angles;
 pub mod column;
 pub mod delay;

@@ -1,5 +1,6 @@
 //! An alert as it goes out on the wire (contract 9).
 
+use proprio_core::table::system::alert_state;
 use proprio_core::{TableChunk, TimeNs, rows};
 use serde::Serialize;
 
@@ -35,14 +36,15 @@ pub struct Alert {
 }
 
 impl Alert {
-    /// The alerts in rows of the table `alerts`; `unrecorded` says that the recording fails while they go out.
+    /// The alerts in rows of the table `alerts`, those left out that their own step withholds; `unrecorded` says that the recording fails while they go out.
     pub fn of_chunk<'a>(chunk: &'a TableChunk, rig: &'a str, unrecorded: bool) -> impl Iterator<Item = Self> + 'a {
         let schema = chunk.rows.schema();
         let index = move |name: &str| schema.index_of(name).expect("alert rows have the columns of `alerts`");
         let [id, stream, state, severity, message] =
             ["id", "stream", "state", "severity", "message"].map(|name| rows::strings(&chunk.rows, index(name)));
         let since = rows::integers(&chunk.rows, index("since_ns"));
-        rows::times(&chunk.rows).iter().enumerate().map(move |(row, time_ns)| Self {
+        let is_told = move |row: &usize| state.value(*row) != alert_state::WITHHELD;
+        (0..chunk.rows.num_rows()).filter(is_told).map(move |row| Self {
             id: id.value(row).to_owned(),
             rig: rig.to_owned(),
             session: chunk.session.clone(),
@@ -52,7 +54,7 @@ impl Alert {
             state: state.value(row).to_owned(),
             severity: severity.value(row).to_owned(),
             message: message.value(row).to_owned(),
-            time_ns: *time_ns,
+            time_ns: rows::times(&chunk.rows)[row],
             since_ns: since.value(row),
             position: chunk.position,
             unrecorded,
