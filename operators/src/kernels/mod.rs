@@ -2,6 +2,7 @@
 
 pub mod alert_gate;
 pub mod angles;
+pub mod calibrated;
 pub mod column;
 pub mod delay;
 pub mod emg;
@@ -13,8 +14,10 @@ pub mod expression;
 pub mod filter;
 pub mod foot_markers;
 pub mod foot_swing;
+pub mod functional_axis;
 pub mod gait_cycle;
 pub mod gait_event;
+pub mod imu;
 pub mod message;
 pub mod names;
 pub mod nearest_foot;
@@ -22,6 +25,7 @@ pub mod pick;
 pub mod plate_contact;
 pub mod quaternion;
 pub mod segment;
+pub mod standing;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vqf;

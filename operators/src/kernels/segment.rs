@@ -91,6 +91,11 @@ pub const JOINTS: [Joint; 6] = [
     },
 ];
 
+/// +1 where flexion turns the segment by the right-hand rule about its Z axis, to the right; −1 where against it.
+pub fn flexion_sign(segment: &str) -> f64 {
+    JOINTS.iter().find(|joint| joint.distal == segment).map_or(1.0, |joint| joint.angles[0].sign)
+}
+
 impl JointAngle {
     /// The factor from the right-hand rule to this angle, for a side.
     pub fn factor(&self, side: Option<&str>) -> f64 {

@@ -17,7 +17,9 @@
 //! Against the lab the sequence is rotation, obliquity, tilt (Baker 2001), so that tilt and obliquity don't depend on where the
 //! subject faces. Near ±90° of the second angle (adduction, lateral bend, obliquity) the other two become one.
 //!
-//! **Sensor to segment.** `mounting` says which sensor axes point forward and up; by default x forward and y up.
+//! **Sensor to segment.** Streams of `segment_alignment` among the inputs (`from: [fused, alignment/*]`) say how each sensor sits: angles of
+//! a segment with such a stream are null until its calibration has passed, and `calibration` names those in use, in the segments' order.
+//! Without one, `mounting` says which sensor axes point forward and up; by default x forward and y up.
 //! `neutral: 2 s` takes out what is left: the mean pose of the first two seconds without motion (no segment turns by more than
 //! 3°) becomes the pose in which all angles are zero, each sensor's forward axis, made level, facing ahead. Until then
 //! the angles are null. A sensor turned about the vertical against its segment mixes flexion with adduction still: that is what a functional
@@ -69,19 +71,21 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::Field;
 use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, float_or_nan, floats, nan_as_null, times};
-use proprio_core::schema::{FieldExt, float, meta};
+use proprio_core::schema::{FieldExt, float, meta, text};
 use proprio_core::{Operator, Output, Planned, Port, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
+use crate::kernels::calibrated::{Calibration, CalibrationPort, passed};
 use crate::kernels::column::is_rotation;
 use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, from_axes, multiply, normalized, rotate};
 use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};
@@ -153,13 +157,22 @@ impl Axis {
 }
 
 impl Configure for Config {
-    const INPUTS: Inputs = Inputs::One;
+    const INPUTS: Inputs = Inputs::Many;
 
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
-        let port = &ports[0];
         let mut findings = Findings::new();
+        let (calibrations, others): (Vec<_>, Vec<_>) =
+            ports.iter().enumerate().map(|(input, port)| CalibrationPort::of(input, port).ok_or(input)).partition(Result::is_ok);
+        let calibrations: Vec<CalibrationPort> = calibrations.into_iter().filter_map(Result::ok).collect();
+        let [Err(input)] = others[..] else {
+            findings.push(
+                PlanFinding::step("one stream of rotations is due, and beside it calibrations only").help("fuse several with `align`"),
+            );
+            return Err(findings);
+        };
+        let port = &ports[input];
         let segments = self.segments(port, &mut findings);
-        self.check(port, &segments, &mut findings);
+        self.check(port, &segments, &calibrations, &mut findings);
         let (parts, fields): (Vec<Part>, Vec<[Field; 3]>) = parts(&segments).into_iter().unzip();
         if parts.is_empty() && findings.is_empty() {
             let message = format!("`{}` has no rotation (q_w, q_x, q_y, q_z) of a segment that makes an angle", port.stream);
@@ -178,13 +191,22 @@ impl Configure for Config {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let output = StreamSchema::new(fields.into_iter().flatten().collect(), &[], port.schema.rate);
+        let mut fields: Vec<Field> = fields.into_iter().flatten().collect();
+        fields.extend((!calibrations.is_empty()).then(|| text("calibration")));
+        let output = StreamSchema::new(fields, &[], port.schema.rate);
         let lab_from_earth = conjugate(earth_from_upright((90.0 - self.heading.map_or(0.0, Angle::degrees)).to_radians()));
-        let mounted = |segment: &Segment| Alignment { lab_from_earth, sensor_from_segment: segment.sensor_from_segment };
+        let calibrated = |segment: &Segment| calibrations.iter().position(|port| port.segment == segment.key);
+        let mounted = |segment: &Segment| {
+            let unknown = calibrated(segment).map(|_| [f64::NAN; 4]);
+            Alignment { lab_from_earth, sensor_from_segment: unknown.unwrap_or(segment.sensor_from_segment) }
+        };
         let operator = JointAngles {
+            input,
             mounted: segments.iter().map(mounted).collect(),
+            calibrated: segments.iter().map(calibrated).collect(),
             neutral_ns: self.neutral.map(Duration::nanoseconds),
             columns: segments.iter().map(|segment| segment.column).collect(),
+            calibrations: calibrations.clone(),
             parts,
             output: output.clone(),
         };
@@ -232,7 +254,20 @@ impl Config {
         segments
     }
 
-    fn check(&self, port: &Port, segments: &[Segment], findings: &mut Findings) {
+    fn check(&self, port: &Port, segments: &[Segment], calibrations: &[CalibrationPort], findings: &mut Findings) {
+        for calibration in calibrations {
+            let known: Vec<&str> = segments.iter().map(|segment| segment.key.as_str()).collect();
+            if !known.contains(&calibration.segment.as_str()) {
+                let finding =
+                    PlanFinding::input(calibration.input, format!("`{}` has no rotation of `{}`", port.stream, calibration.segment));
+                findings.push(finding.help(format!("it has {}", known.join(", "))));
+            }
+        }
+        if self.neutral.is_some() && !calibrations.is_empty() {
+            findings.push(
+                PlanFinding::config("/neutral", "a calibration says how sensors sit").help("leave `neutral` or the calibrations out"),
+            );
+        }
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -299,6 +334,11 @@ fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
 }
 
 struct JointAngles {
+    /// Number of the input with the rotations.
+    input: usize,
+    calibrations: Vec<CalibrationPort>,
+    /// Number of each segment's calibrations, where it has any.
+    calibrated: Vec<Option<usize>>,
     /// Index of `…q_w`, by segment.
     columns: Vec<usize>,
     /// How sensors sit by `mounting` alone, by segment.
@@ -315,9 +355,17 @@ struct Alignment {
     sensor_from_segment: Quaternion,
 }
 
+/// What is known of how the sensors sit.
+#[derive(Serialize, Deserialize)]
+struct State {
+    pose: Pose,
+    /// Calibrations in use, by port.
+    ids: Vec<Option<String>>,
+}
+
 /// How far the neutral pose is.
 #[derive(Serialize, Deserialize)]
-enum State {
+enum Pose {
     /// No row with all segments yet.
     Waiting,
     /// Without motion since a row: its time and rotations, and the sums since.
@@ -330,14 +378,14 @@ impl Operator for JointAngles {
     type State = State;
 
     fn start(&self) -> State {
-        if self.neutral_ns.is_some() { State::Waiting } else { State::Aligned(self.mounted.clone()) }
+        let pose = if self.neutral_ns.is_some() { Pose::Waiting } else { Pose::Aligned(self.mounted.clone()) };
+        State { pose, ids: vec![None; self.calibrations.len()] }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
-        let rows = &inputs[0];
-        if rows.num_rows() == 0 {
-            return watermark;
-        }
+        let rows = &inputs[self.input];
+        let mut calibrations = passed(&self.calibrations, inputs).into_iter().peekable();
+        let mut names: Vec<Option<String>> = Vec::new();
         let mut columns: Vec<Vec<f64>> = (0..self.parts.len() * 3).map(|_| Vec::with_capacity(rows.num_rows())).collect();
         let parts = self.columns.iter().map(|column| [0, 1, 2, 3].map(|part| floats(rows, column + part))).collect::<Vec<_>>();
         let mut rotations = vec![[f64::NAN; 4]; self.columns.len()];
@@ -345,14 +393,24 @@ impl Operator for JointAngles {
             for (rotation, parts) in rotations.iter_mut().zip(&parts) {
                 *rotation = normalized(parts.map(|part| float_or_nan(part, row)));
             }
-            self.settle(state, *time, &rotations);
-            match state {
-                State::Aligned(alignments) => self.push_angles(alignments, &mut rotations, &mut columns),
+            while let Some(calibration) = calibrations.next_if(|calibration| calibration.time <= *time) {
+                self.apply(state, calibration);
+            }
+            if !self.calibrations.is_empty() {
+                names.push(names_of(&state.ids));
+            }
+            self.settle(&mut state.pose, *time, &rotations);
+            match &state.pose {
+                Pose::Aligned(alignments) => self.push_angles(alignments, &mut rotations, &mut columns),
                 _ => columns.iter_mut().for_each(|column| column.push(f64::NAN)),
             }
         }
         let angles = columns.into_iter().map(nan_as_null);
-        let all: Vec<ArrayRef> = std::iter::once(rows.column(0).clone()).chain(angles).collect();
+        let mut all: Vec<ArrayRef> = std::iter::once(rows.column(0).clone()).chain(angles).collect();
+        if !self.calibrations.is_empty() {
+            all.push(Arc::new(StringArray::from(names)));
+        }
+        calibrations.for_each(|calibration| self.apply(state, calibration));
         out.push(batch(&self.output, all));
         watermark
     }
@@ -360,14 +418,29 @@ impl Operator for JointAngles {
     fn flush(&self, _: &mut State, _: &mut Output) {}
 }
 
+/// The calibrations in use, joined by blanks; none while there is none.
+fn names_of(ids: &[Option<String>]) -> Option<String> {
+    let names: Vec<&str> = ids.iter().flatten().map(String::as_str).collect();
+    (!names.is_empty()).then(|| names.join(" "))
+}
+
 impl JointAngles {
+    /// From now on a segment's sensor sits as a calibration says.
+    fn apply(&self, state: &mut State, calibration: Calibration) {
+        let segment = self.calibrated.iter().position(|port| *port == Some(calibration.port));
+        if let (Some(segment), Pose::Aligned(alignments)) = (segment, &mut state.pose) {
+            alignments[segment].sensor_from_segment = conjugate(calibration.segment_from_sensor);
+            state.ids[calibration.port] = Some(calibration.id);
+        }
+    }
+
     /// Takes a row towards the neutral pose; motion begins it anew.
-    fn settle(&self, state: &mut State, time: TimeNs, rotations: &[Quaternion]) {
-        if matches!(state, State::Aligned(_)) || rotations.iter().any(|rotation| rotation[0].is_nan()) {
+    fn settle(&self, state: &mut Pose, time: TimeNs, rotations: &[Quaternion]) {
+        if matches!(state, Pose::Aligned(_)) || rotations.iter().any(|rotation| rotation[0].is_nan()) {
             return;
         }
-        let begin = || State::Still { since: time, first: rotations.to_vec(), sums: rotations.to_vec() };
-        let State::Still { since, first, sums } = state else {
+        let begin = || Pose::Still { since: time, first: rotations.to_vec(), sums: rotations.to_vec() };
+        let Pose::Still { since, first, sums } = state else {
             *state = begin();
             return;
         };
@@ -378,7 +451,7 @@ impl JointAngles {
         sums.iter_mut().zip(rotations).for_each(|(sum, rotation)| accumulate(sum, *rotation));
         if self.neutral_ns.is_some_and(|neutral_ns| time.saturating_sub(*since) >= neutral_ns) {
             let aligned = sums.iter().zip(&self.mounted).map(|(sum, mounted)| mounted.at_neutral(normalized(*sum))).collect();
-            *state = State::Aligned(aligned);
+            *state = Pose::Aligned(aligned);
         }
     }
 

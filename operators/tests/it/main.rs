@@ -13,5 +13,6 @@ mod laws;
 mod orientation;
 mod recordings;
 mod run;
+mod segment_alignment;
 mod signal;
 mod sync_by_motion;

@@ -28,8 +28,15 @@ pub enum Term {
     Burst { from: Duration, to: Duration, amplitude: f64, seed: u64 },
     /// The value of the last step at or before the row's time; zero before the first.
     Steps(Vec<(Duration, f64)>),
-    /// Half sines of one width and height, such as the load of one foot, every `period`.
-    Pulses { from: Duration, period: Duration, width: Duration, amplitude: f64 },
+    /// Half sines of one width and height, such as the load of one foot, every `period`, at most so many.
+    Pulses {
+        from: Duration,
+        period: Duration,
+        width: Duration,
+        amplitude: f64,
+        #[serde(default = "any_number")]
+        count: i64,
+    },
     /// Null from one time to another; for nullable columns.
     Missing { from: Duration, to: Duration },
 }
@@ -47,9 +54,10 @@ pub fn value(terms: &[Term], k: u64, time: TimeNs) -> f64 {
         Term::Noise { amplitude, seed } => amplitude * normal(*seed, k),
         Term::Burst { from, to, amplitude, seed } => f64::from(u8::from(within(from, to))) * amplitude * normal(*seed, k),
         Term::Steps(steps) => steps.iter().rev().find(|(from, _)| from.nanoseconds() <= time).map_or(0.0, |(_, value)| *value),
-        Term::Pulses { from, period, width, amplitude } => {
+        Term::Pulses { from, period, width, amplitude, count } => {
+            let number = (time - from.nanoseconds()).div_euclid(period.nanoseconds());
             let phase = (time - from.nanoseconds()).rem_euclid(period.nanoseconds()) as f64 / width.nanoseconds() as f64;
-            let on = time >= from.nanoseconds() && phase < 1.0;
+            let on = (0..*count).contains(&number) && phase < 1.0;
             if on { amplitude * libm::sin(phase * TAU / 2.0) } else { 0.0 }
         }
         Term::Missing { from, to } => {
@@ -95,6 +103,10 @@ impl Random {
     pub fn index(&mut self, below: usize) -> usize {
         (self.unit() * below as f64) as usize
     }
+}
+
+fn any_number() -> i64 {
+    i64::MAX
 }
 
 fn no_angle() -> Angle {
