@@ -1,24 +1,30 @@
 //! Pure functions over slices, shared by operators and SQL functions.
 
 pub mod angles;
+pub mod baseline;
 pub mod column;
+pub mod crossing;
 pub mod delay;
 pub mod emg;
 pub mod emg_onset;
 #[cfg(test)]
 mod emg_onset_bench;
 pub mod emg_quality;
+pub mod expectation;
 pub mod expression;
 pub mod filter;
+pub mod firing;
 pub mod foot_markers;
 pub mod foot_swing;
 pub mod gait_cycle;
 pub mod gait_event;
+pub mod marks;
 pub mod message;
 pub mod names;
 pub mod nearest_foot;
 pub mod pick;
 pub mod plate_contact;
+pub mod precedence;
 pub mod quaternion;
 pub mod segment;
 #[cfg(test)]
