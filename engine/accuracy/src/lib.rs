@@ -9,6 +9,7 @@ mod error;
 mod figure;
 mod recorded;
 mod report;
+mod simulated;
 mod statistics;
 mod suites;
 

@@ -13,8 +13,8 @@
 //! | text columns `<muscle>_quality` | whether the muscle's channel can be believed |
 //!
 //! Per reference event one row comes out. `<muscle>_latency_ms` is the onset after the reference, negative before it, and
-//! `<muscle>_sd_ms` its standard deviation: onset and reference together, and `model_sd` for what a detector can't know (how an onset
-//! rises). From the normal distribution of the difference, `<muscle>_p_before` is P(before the reference), `<muscle>_p_in_window`
+//! `<muscle>_sd_ms` its standard deviation: onset and reference together, with `model_sd` for what a detector can't know, and `rise_sd`
+//! where the reference is no muscle (a slow rise is found late, but two muscles' about equally so). From the normal distribution of the difference, `<muscle>_p_before` is P(before the reference), `<muscle>_p_in_window`
 //! P(within the window), `p_<a>_before_<b>` P(a before b) of neighbours, `p_order` P(all in this order). A muscle's verdict is
 //! `simultaneous` where the latency is less than twice its standard deviation (the order can't be told), else `early`, `in_window` or
 //! `late`, and `unknown` with a reason. `order` is `as_declared`, `reversed` (some pair beyond doubt), `simultaneous` or `unknown`;
@@ -73,12 +73,12 @@
 //! ```
 //! ```csv
 //! time_ns,reference,side,reference_sd_ms,verdict,reason,tra_io_contralateral_latency_ms,tra_io_contralateral_sd_ms,tra_io_contralateral_p_before,tra_io_contralateral_p_in_window,tra_io_contralateral_verdict,tra_io_contralateral_reason,tra_io_contralateral_is_delayed,gluteus_medius_ipsilateral_latency_ms,gluteus_medius_ipsilateral_sd_ms,gluteus_medius_ipsilateral_p_before,gluteus_medius_ipsilateral_p_in_window,gluteus_medius_ipsilateral_verdict,gluteus_medius_ipsilateral_reason,gluteus_medius_ipsilateral_is_delayed,p_tra_io_contralateral_before_gluteus_medius_ipsilateral,p_order,order
-//! 999553661,load_left,left,5.0,in_window,,-59.5537,6.16441,1.0,1.0,in_window,,,-19.5537,5.74456,0.999668,1.0,in_window,,,1.0,0.999999,as_declared
-//! 1999553661,load_left,left,5.0,in_window,,-34.5537,5.74456,1.0,1.0,in_window,,,-23.5537,5.74456,0.999979,1.0,in_window,,,0.99702,0.997019,as_declared
-//! 2999553661,load_left,left,5.0,late,,85.4463,6.7082,1.8276e-37,6.31869e-8,late,,true,5.44634,7.34847,0.2293,1.0,simultaneous,,false,1.5051e-30,1.33337e-39,reversed
+//! 999553661,load_left,left,5.0,in_window,,-59.5537,7.93725,1.0,1.0,in_window,,,-19.5537,7.61577,0.994879,1.0,in_window,,,1.0,0.999999,as_declared
+//! 1999553661,load_left,left,5.0,in_window,,-34.5537,7.61577,0.999997,1.0,in_window,,,-23.5537,7.61577,0.999008,1.0,in_window,,,0.99702,0.997019,as_declared
+//! 2999553661,load_left,left,5.0,late,,85.4463,8.3666,8.68963e-25,1.13441e-5,late,,true,5.44634,8.88819,0.270017,1.0,simultaneous,,false,1.5051e-30,1.33337e-39,reversed
 //! 3999553661,load_left,left,5.0,unknown,tra_io_contralateral: refused: signal-to-noise ratio below 3 dB,,,,,unknown,refused: signal-to-noise ratio below 3 dB,,,,,,unknown,active already,,,,unknown
 //! 5999553661,load_left,left,5.0,unknown,tra_io_contralateral: no onset,,,,,unknown,no onset,,,,,,unknown,active already,,,,unknown
-//! # 5 rows, every bit hashed: b206d01c56765a8e
+//! # 5 rows, every bit hashed: 887f7ff9d14c1bdb
 //! ```
 
 use std::collections::BTreeMap;
@@ -114,9 +114,13 @@ pub struct Config {
     /// Standard deviation of gait events and marks. Left out: 2 ms for those from force, 10 ms for others.
     #[serde(default)]
     event_sd: Option<Duration>,
-    /// Standard deviation of an onset beyond the detector's own: how it rises isn't known to a detector of steps.
+    /// Standard deviation of every onset beyond the detector's own: its noise isn't quite the detector's.
     #[serde(default = "model_sd")]
     model_sd: Duration,
+    /// Standard deviation of how much later an onset is found than it began, by how it rises: counts against references that are no
+    /// muscles.
+    #[serde(default = "rise_sd")]
+    rise_sd: Duration,
     /// Latency beyond which a muscle may be delayed.
     #[serde(default = "delayed")]
     delayed: Duration,
@@ -143,6 +147,10 @@ struct BandFile {
 
 fn model_sd() -> Duration {
     Duration::new(0.002)
+}
+
+fn rise_sd() -> Duration {
+    Duration::new(0.005)
 }
 
 fn delayed() -> Duration {
@@ -214,6 +222,7 @@ impl Configure for Config {
             accept: self.accept,
             search_ns,
             lag_ns,
+            rise_sd_ms: self.rise_sd.seconds() * 1e3,
             delayed_ms: self.delayed.seconds() * 1e3,
             baseline: self.baseline,
             output: output.clone(),
@@ -224,7 +233,7 @@ impl Configure for Config {
 
 impl Config {
     fn check_limits(&self, findings: &mut Findings) {
-        let sds = [("/event_sd", self.event_sd), ("/model_sd", Some(self.model_sd))];
+        let sds = [("/event_sd", self.event_sd), ("/model_sd", Some(self.model_sd)), ("/rise_sd", Some(self.rise_sd))];
         for (at, sd) in sds.into_iter().filter_map(|(at, sd)| Some((at, sd?))) {
             if !(0.0..=1.0).contains(&sd.seconds()) {
                 findings.push(PlanFinding::config(at, format!("a standard deviation of {sd} is not within 0 s to 1 s")));
@@ -328,6 +337,7 @@ struct FiringOrder {
     search_ns: [i64; 2],
     /// How long after a reference event all is known about it.
     lag_ns: i64,
+    rise_sd_ms: f64,
     delayed_ms: f64,
     baseline: u32,
     output: StreamSchema,
@@ -348,6 +358,7 @@ struct Reference {
     time: TimeNs,
     name: String,
     sd_ms: f64,
+    is_muscle: bool,
 }
 
 impl Operator for FiringOrder {
@@ -364,7 +375,7 @@ impl Operator for FiringOrder {
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         for stream in &self.streams {
-            stream.read(&inputs[stream.port], &mut |name, mark| self.take(state, name, mark));
+            stream.read(&inputs[stream.port], &mut |name, mark| self.take(state, name, mark, stream.is_onsets));
         }
         for (slot, port, index) in &self.qualities {
             let words = rows::strings(&inputs[*port], *index);
@@ -377,7 +388,7 @@ impl Operator for FiringOrder {
             let values = rows::floats(&inputs[signal.port], signal.index);
             for (row, time) in rows::times(&inputs[signal.port]).iter().enumerate() {
                 if let Some(at) = signal.crossing.step(&mut state.crossings[n], *time, rows::float_or_nan(values, row)) {
-                    wait(state, Reference { time: at, name: signal.name.clone(), sd_ms: signal.sd_ms });
+                    wait(state, Reference { time: at, name: signal.name.clone(), sd_ms: signal.sd_ms, is_muscle: false });
                 }
             }
         }
@@ -395,12 +406,12 @@ impl Operator for FiringOrder {
 
 impl FiringOrder {
     /// A mark is an onset of a watched muscle, a reference event, or both.
-    fn take(&self, state: &mut State, name: &str, mark: Mark) {
+    fn take(&self, state: &mut State, name: &str, mark: Mark, is_muscle: bool) {
         let is_reference = name == self.reference || side_of(name).is_some_and(|(base, _)| base == self.reference);
         if let Sign::Onset { sd_ms } = mark.sign
             && is_reference
         {
-            wait(state, Reference { time: mark.time, name: name.to_owned(), sd_ms });
+            wait(state, Reference { time: mark.time, name: name.to_owned(), sd_ms, is_muscle });
         }
         if let Ok(slot) = self.watched.binary_search_by(|other| other.as_str().cmp(name)) {
             state.tracks[slot].push(mark);
@@ -423,11 +434,12 @@ impl FiringOrder {
             Some((_, "right")) => 2,
             _ => 0,
         };
+        let reference_sd_ms = if reference.is_muscle { reference.sd_ms } else { libm::hypot(reference.sd_ms, self.rise_sd_ms) };
         let range = self.search_ns.map(|edge| reference.time.saturating_add(edge));
         let member = |member: &Member| {
             let Some(slot) = member.slots[side] else { return Judged::unknown("the reference has no side") };
             let found = state.tracks[slot].onset(reference.time, range, self.window_ms, is_last);
-            let found = found.map(|(latency_ms, sd_ms)| Known { latency_ms, sd_ms, reference_sd_ms: reference.sd_ms });
+            let found = found.map(|(latency_ms, sd_ms)| Known { latency_ms, sd_ms, reference_sd_ms });
             let mut judged = Judged::new(found, self.window_ms);
             if let Some(known) = judged.known {
                 let band = self.bands[slot].or(state.learners[slot].band(self.baseline));
