@@ -12,6 +12,7 @@ mod report;
 mod simulated;
 mod statistics;
 mod suites;
+mod worn;
 
 pub use bench::{Bench, Cost};
 pub use error::AccuracyError;

@@ -2,6 +2,7 @@
 
 mod firing_order;
 mod orientation;
+mod pelvic_drop;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
@@ -19,4 +20,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &firing_order::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];
