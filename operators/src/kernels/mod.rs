@@ -22,6 +22,7 @@ pub mod marks;
 pub mod message;
 pub mod names;
 pub mod nearest_foot;
+pub mod phase_band;
 pub mod pick;
 pub mod plate_contact;
 pub mod precedence;

@@ -1,5 +1,6 @@
 //! What is measured, one file per question.
 
+mod activation;
 mod firing_order;
 mod orientation;
 mod pelvic_drop;
@@ -20,4 +21,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &activation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];
