@@ -27,6 +27,7 @@ pub mod pick;
 pub mod plate_contact;
 pub mod precedence;
 pub mod quaternion;
+pub mod repetition;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
