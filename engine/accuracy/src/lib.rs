@@ -9,8 +9,10 @@ mod error;
 mod figure;
 mod recorded;
 mod report;
+mod simulated;
 mod statistics;
 mod suites;
+mod worn;
 
 pub use bench::{Bench, Cost};
 pub use error::AccuracyError;

@@ -120,8 +120,17 @@ impl Simulation {
     /// # Errors
     /// When a figure lies outside the range in which the model is sound.
     pub fn new(options: Options) -> Result<Self, OptionsError> {
+        Self::of_sensors(options, |_| true)
+    }
+
+    /// A simulation of some of the layout's sensors, by name: they send what they would send beside the others.
+    ///
+    /// # Errors
+    /// As [`Simulation::new`].
+    pub fn of_sensors(options: Options, is_there: impl Fn(&str) -> bool) -> Result<Self, OptionsError> {
         options.check()?;
-        let rig = rig_file(&options).resolve();
+        let mut rig = rig_file(&options).resolve();
+        rig.sensors.retain(|sensor| is_there(&sensor.name));
         let body = Body::new(&options);
         let sources: Vec<Source> = rig.sensors.iter().map(|sensor| Source::new(sensor, &options, &body)).collect();
         let sampled = rig.sensors.iter().zip(&sources).filter(|(sensor, _)| sensor.kind.is_sampled());

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
+use arrow_schema::DataType;
 use proprio_core::schema::{FieldExt, float, text};
-use proprio_core::{RecordBatch, StreamSchema, TimeNs, rows};
+use proprio_core::{Port, RecordBatch, StreamSchema, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
 /// What happened to the foot.
@@ -136,6 +137,54 @@ pub fn batch(schema: &StreamSchema, events: &[GaitEvent], method: &Method) -> Re
         Arc::new(StringArray::from_iter_values(std::iter::repeat_n(method.filter.as_str(), count))),
     ];
     rows::batch(schema, columns)
+}
+
+/// Where a step's inputs hold gait events: any with the texts `event` and `side`.
+#[derive(Clone, Debug, Default)]
+pub struct Contacts {
+    /// Port, event, side, confidence.
+    columns: Vec<(usize, usize, usize, Option<usize>)>,
+}
+
+impl Contacts {
+    /// Those of these inputs.
+    pub fn of(ports: &[Port]) -> Self {
+        let of = |(port, input): (usize, &Port)| {
+            let find = |name: &str, data_type: DataType| {
+                input.schema.index(name).filter(|index| *input.schema.columns.field(*index).data_type() == data_type)
+            };
+            Some((port, find("event", DataType::Utf8)?, find("side", DataType::Utf8)?, find("confidence", DataType::Float64)))
+        };
+        Self { columns: ports.iter().enumerate().filter_map(of).collect() }
+    }
+
+    /// Whether no input holds any.
+    pub fn is_empty(&self) -> bool {
+        self.columns.is_empty()
+    }
+
+    /// Whether this input does.
+    pub fn has(&self, port: usize) -> bool {
+        self.columns.iter().any(|(other, ..)| *other == port)
+    }
+
+    /// All contacts of a known foot, in order of time, each once.
+    pub fn read(&self, inputs: &[RecordBatch]) -> Vec<GaitEvent> {
+        let mut found = Vec::new();
+        for (port, event, side, confidence) in &self.columns {
+            let batch = &inputs[*port];
+            let (events, sides) = (rows::strings(batch, *event), rows::strings(batch, *side));
+            for (row, time_ns) in rows::times(batch).iter().enumerate() {
+                let foot = Foot::parse(sides.value(row));
+                let Some(kind) = Kind::parse(events.value(row)).filter(|_| foot != Foot::Unknown) else { continue };
+                let confidence = confidence.map_or(1.0, |index| rows::float_or_nan(rows::floats(batch, index), row));
+                found.push(GaitEvent { time_ns: *time_ns, kind, foot, confidence });
+            }
+        }
+        found.sort_by_key(GaitEvent::key);
+        found.dedup_by_key(|event| event.key());
+        found
+    }
 }
 
 /// Events that are known but may still be overtaken by earlier ones; kept in row order, one per key.

@@ -1,6 +1,9 @@
 //! What is measured, one file per question.
 
+mod activation;
+mod firing_order;
 mod orientation;
+mod pelvic_drop;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
@@ -18,4 +21,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &activation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];

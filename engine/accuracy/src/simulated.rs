@@ -1,0 +1,61 @@
+//! What does a simulated subject give, as whole streams, and what really happened?
+
+use std::collections::BTreeMap;
+
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use proprio_core::{Port, TimeNs};
+use proprio_simulate::{Options, Simulation, TruthEvent};
+
+use crate::bench::Stream;
+use crate::error::AccuracyError;
+
+/// A simulated session: all rows of some sensors, and the truth.
+pub struct Simulated {
+    streams: BTreeMap<String, Stream>,
+    /// Everything that really happened, in order of time.
+    pub truth: Vec<TruthEvent>,
+    start_ns: TimeNs,
+}
+
+impl Simulated {
+    /// Simulates these sensors, by name, without losses on the way.
+    pub fn new(mut options: Options, sensors: &[&str]) -> Result<Self, AccuracyError> {
+        options.faults.dropout = 0.0;
+        let start_ns = options.start_ns;
+        let refuse = |error: proprio_simulate::OptionsError| AccuracyError::Simulation(error.to_string());
+        let mut simulation = Simulation::of_sensors(options, |name| sensors.contains(&name)).map_err(refuse)?;
+        let mut packets: Vec<Vec<RecordBatch>> = vec![Vec::new(); simulation.rig().sensors.len()];
+        for packet in simulation.by_ref() {
+            packets[packet.sensor].push(packet.rows);
+        }
+        let stream = |(sensor, rows): (&proprio_core::Sensor, &Vec<RecordBatch>)| {
+            let port = Port { stream: sensor.stream(), schema: sensor.wire_schema() };
+            let rows = concat_batches(&port.schema.columns, rows).expect("a sensor's packets have its schema");
+            (sensor.name.clone(), (port, rows))
+        };
+        let streams = simulation.rig().sensors.iter().zip(&packets).map(stream).collect();
+        Ok(Self { streams, truth: simulation.truth(), start_ns })
+    }
+
+    /// One sensor's rows.
+    pub fn stream(&self, sensor: &str) -> Stream {
+        self.streams[sensor].clone()
+    }
+
+    /// The times of a true event, in seconds since the start.
+    pub fn times_s(&self, name: &str) -> Vec<f64> {
+        self.truth.iter().filter(|event| event.name == name).map(|event| event.time_s).collect()
+    }
+
+    /// Seconds since the start of an event time.
+    pub fn seconds(&self, time: TimeNs) -> f64 {
+        (time - self.start_ns) as f64 / 1e9
+    }
+}
+
+/// The value of `times_s` nearest to `at_s`, unless it is further than `reach_s`.
+pub fn nearest(times_s: &[f64], at_s: f64, reach_s: f64) -> Option<f64> {
+    let nearest = times_s.iter().copied().min_by(|a, b| (a - at_s).abs().total_cmp(&(b - at_s).abs()));
+    nearest.filter(|time| (time - at_s).abs() <= reach_s)
+}
