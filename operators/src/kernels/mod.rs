@@ -12,14 +12,18 @@ pub mod expression;
 pub mod filter;
 pub mod foot_markers;
 pub mod foot_swing;
+pub mod gait_body;
 pub mod gait_cycle;
 pub mod gait_event;
+pub mod gait_model;
+pub mod marker_places;
 pub mod message;
 pub mod names;
 pub mod nearest_foot;
 pub mod pick;
 pub mod plate_contact;
 pub mod quaternion;
+pub mod rigidity;
 pub mod segment;
 #[cfg(test)]
 pub(crate) mod testing;
