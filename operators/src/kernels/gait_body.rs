@@ -22,14 +22,8 @@ pub const SEGMENTS: [(&str, Option<Side>); 8] = [
 ];
 
 /// All joint centres, in the order of their columns.
-const CENTRES: [(&str, Side); 6] = [
-    ("hip", Side::Left),
-    ("knee", Side::Left),
-    ("ankle", Side::Left),
-    ("hip", Side::Right),
-    ("knee", Side::Right),
-    ("ankle", Side::Right),
-];
+const CENTRES: [(&str, Side); 6] =
+    [("hip", Side::Left), ("knee", Side::Left), ("ankle", Side::Left), ("hip", Side::Right), ("knee", Side::Right), ("ankle", Side::Right)];
 
 /// A marker further off than this is no measurement.
 const FARTHEST_M: f64 = 1e4;
@@ -186,7 +180,10 @@ impl Body {
         found: &mut [Found; 3],
         centres: &mut [Option<Point>; 3],
     ) {
-        let joints = [(leg.thigh, leg.sizes.knee_offset_m, leg.sizes.thigh_wand_rad), (leg.shank, leg.sizes.ankle_offset_m, leg.sizes.shank_wand_rad)];
+        let joints = [
+            (leg.thigh, leg.sizes.knee_offset_m, leg.sizes.thigh_wand_rad),
+            (leg.shank, leg.sizes.ankle_offset_m, leg.sizes.shank_wand_rad),
+        ];
         let mut last = None;
         for (k, (markers, offset_m, wand_rad)) in joints.into_iter().enumerate() {
             let Some(proximal) = centres[k] else { return };

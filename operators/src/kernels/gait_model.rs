@@ -79,21 +79,20 @@ impl Pelvis {
         let reach_m = 0.115 * size.mean_leg_m - 0.0153;
         let behind_m = size.trochanter_m.unwrap_or(0.1288 * size.leg_m - 0.048_56) + size.marker_radius_m;
         let half_m = size.width_m.unwrap_or(self.width_m) / 2.0;
-        self.place(side, [
-            reach_m * cos_out * sin_back - behind_m * cos_back,
-            -reach_m * cos_out * cos_back - behind_m * sin_back,
-            half_m - reach_m * sin_out,
-        ])
+        self.place(
+            side,
+            [
+                reach_m * cos_out * sin_back - behind_m * cos_back,
+                -reach_m * cos_out * cos_back - behind_m * sin_back,
+                half_m - reach_m * sin_out,
+            ],
+        )
     }
 
     /// The hip centre by the pelvis' width and depth.
     pub fn hip_by_pelvis(&self, side: Side, marker_radius_m: f64) -> Point {
         let depth_m = self.depth_m - 2.0 * marker_radius_m;
-        self.place(side, [
-            -0.24 * depth_m - 0.0099 - marker_radius_m,
-            -0.30 * self.width_m - 0.0109,
-            0.33 * self.width_m + 0.0073,
-        ])
+        self.place(side, [-0.24 * depth_m - 0.0099 - marker_radius_m, -0.30 * self.width_m - 0.0109, 0.33 * self.width_m + 0.0073])
     }
 
     /// A point given forward, up and outward of the origin.

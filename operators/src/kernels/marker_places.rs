@@ -47,9 +47,9 @@ impl Places {
             }
             match foot_markers::find(schema, label) {
                 Some(axes) => drop(places.insert(place.clone(), axes)),
-                None => findings.push(
-                    PlanFinding::config(at, format!("there is no marker `{label}`")).help(foot_markers::known_labels(schema)),
-                ),
+                None => {
+                    findings.push(PlanFinding::config(at, format!("there is no marker `{label}`")).help(foot_markers::known_labels(schema)))
+                }
             }
         }
         Self(places)
@@ -86,7 +86,8 @@ mod tests {
         let fields = labels.iter().flat_map(|label| ["x", "y", "z"].map(|axis| float(format!("{label}_{axis}_m"), "m")));
         let schema = StreamSchema::new(fields.collect(), &[], None);
         let mut findings = Findings::new();
-        let own = [("right_asis", "spot"), ("left_toe", "LTOE"), ("nose", "spot")].map(|(place, label)| (place.to_owned(), label.to_owned()));
+        let own =
+            [("right_asis", "spot"), ("left_toe", "LTOE"), ("nose", "spot")].map(|(place, label)| (place.to_owned(), label.to_owned()));
         let places = Places::of(&schema, &own.into(), &mut findings);
         assert_eq!(places.all(["left_asis", "right_asis", "sacrum"]), Some([[1, 2, 3], [10, 11, 12], [7, 8, 9]]));
         assert_eq!((places.get("right_knee"), places.get("left_knee")), (Some([4, 5, 6]), None));

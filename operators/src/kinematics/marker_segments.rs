@@ -176,7 +176,8 @@ impl Configure for Config {
         let body = Body::of(&places, sides.map(|side| self.sizes(side)), feet, self.max_residual.metres());
         let Some(body) = body.filter(|_| findings.is_empty()) else {
             if findings.is_empty() {
-                let message = format!("`{}` has no pelvis: a marker on each anterior spine and on the sacrum or both posterior spines", port.stream);
+                let message =
+                    format!("`{}` has no pelvis: a marker on each anterior spine and on the sacrum or both posterior spines", port.stream);
                 findings.push(PlanFinding::input(0, message).help(foot_markers::known_labels(&port.schema)));
             }
             return Err(findings);

@@ -8,7 +8,6 @@
 //! depends on where the subject faces (Baker 2001), ours the other way round: tilts are compared where the file's own pelvis
 //! rotation is within 30°, since the subject of `smk` turns round at the end.
 
-use arrow_array::Array as _;
 use proprio_core::Kind;
 use proprio_core::rows::{float_or_nan, floats};
 use proprio_files::{OpenOptions, Recording};

@@ -1,6 +1,8 @@
 //! What is measured, one file per question.
 
+mod force_events;
 mod joint_angles_markers;
+mod marker_events;
 mod orientation;
 
 use crate::bench::Bench;
@@ -19,4 +21,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &joint_angles_markers::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &joint_angles_markers::SUITE, &force_events::SUITE, &marker_events::SUITE];
