@@ -5,6 +5,7 @@
 //! and [`Report`] compares what came with `figures.csv`, the figures that the repository holds: worse is a failure.
 
 mod bench;
+mod contacts;
 mod error;
 mod figure;
 mod recorded;

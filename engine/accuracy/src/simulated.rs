@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
-use proprio_core::{Port, TimeNs};
-use proprio_simulate::{Options, Simulation, TruthEvent};
+use proprio_core::{Kind, Port, TimeNs};
+use proprio_simulate::{Options, Simulation, TruthEvent, rig_file};
 
 use crate::bench::Stream;
 use crate::error::AccuracyError;
@@ -19,7 +19,21 @@ pub struct Simulated {
 }
 
 impl Simulated {
+    /// Simulates the sensors of some kinds, without losses on the way.
+    ///
+    /// # Errors
+    /// When the simulation refuses the options.
+    pub fn of_kinds(options: Options, kinds: &[Kind]) -> Result<Self, AccuracyError> {
+        let rig = rig_file(&options);
+        let names: Vec<&str> =
+            rig.sensors.iter().filter(|(_, sensor)| kinds.contains(&sensor.kind)).map(|(name, _)| name.as_str()).collect();
+        Self::new(options, &names)
+    }
+
     /// Simulates these sensors, by name, without losses on the way.
+    ///
+    /// # Errors
+    /// When the simulation refuses the options.
     pub fn new(mut options: Options, sensors: &[&str]) -> Result<Self, AccuracyError> {
         options.faults.dropout = 0.0;
         let start_ns = options.start_ns;
@@ -36,6 +50,11 @@ impl Simulated {
         };
         let streams = simulation.rig().sensors.iter().zip(&packets).map(stream).collect();
         Ok(Self { streams, truth: simulation.truth(), start_ns })
+    }
+
+    /// The sensors' streams that were simulated and have rows, by name.
+    pub fn streams(&self) -> Vec<Stream> {
+        self.streams.values().filter(|(_, rows)| rows.num_rows() > 0).cloned().collect()
     }
 
     /// One sensor's rows.

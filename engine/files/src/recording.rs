@@ -19,6 +19,10 @@ pub struct Recording {
     pub sensors: Vec<FileSensor>,
     /// Named values of the file worth printing beside, such as a C3D file's group ANALYSIS.
     pub parameters: Vec<Parameter>,
+    /// What the file says of the subject's body, such as a C3D file's group PROCESSING: lengths in millimetres, angles in radians.
+    pub subject: Vec<Parameter>,
+    /// Joint angles that the lab's own software computed.
+    pub angles: Vec<ComputedAngles>,
     /// How long it is, to the end of the last sample's period.
     pub duration_ns: i64,
     /// What was left out, repaired or assumed.
@@ -49,13 +53,32 @@ pub struct Parameter {
     pub side: Option<Side>,
 }
 
+/// Three angles a frame that the lab's own software computed, in its own order and signs: no sensor sends them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ComputedAngles {
+    /// As the file has it: `LKneeAngles`.
+    pub label: String,
+    /// Degrees, one row for each row of the markers; NaN where not known.
+    pub degrees: Vec<[f64; 3]>,
+}
+
 impl Recording {
     /// A recording of `sensors`, ordered by name.
     pub(crate) fn new(path: &std::path::Path, mut sensors: Vec<FileSensor>, parameters: Vec<Parameter>, warnings: Vec<String>) -> Self {
         sensors.sort_by(|a, b| a.name.cmp(&b.name));
         let duration_ns = sensors.iter().map(FileSensor::end_ns).max().unwrap_or(0);
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { path: path.to_owned(), name, sensors, parameters, duration_ns, warnings }
+        Self { path: path.to_owned(), name, sensors, parameters, subject: Vec::new(), angles: Vec::new(), duration_ns, warnings }
+    }
+
+    /// A value of [`Recording::subject`] by name.
+    pub fn subject(&self, name: &str) -> Option<f64> {
+        self.subject.iter().find(|parameter| parameter.name == name).map(|parameter| parameter.value)
+    }
+
+    /// Computed angles by label.
+    pub fn angles(&self, label: &str) -> Option<&[[f64; 3]]> {
+        self.angles.iter().find(|angles| angles.label == label).map(|angles| angles.degrees.as_slice())
     }
 
     /// A sensor by name.

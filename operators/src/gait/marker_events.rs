@@ -1,14 +1,20 @@
 //! When each foot reaches and leaves the ground, from optical markers on heel and toe, where no force plate tells.
 //!
 //! Reads one `markers/…` stream. A foot swings while its middle moves along the floor faster than `swing_speed_m_per_s`.
+//! By default (`heel_and_toe`) it reaches the ground midway between two signs: the heel slows down below a ninth of its fastest
+//! speed, and its vertical acceleration peaks (Hreljac and Marshall 2000). It leaves the ground where the toe passes a quarter of
+//! its fastest speed. Shares of the swing's own speeds follow slow and fast walkers alike; against 20 N on a plate they are right within
+//! 3 ms on average, a single event within some 6 ms (standard deviation). Where the signs differ by more than 40 ms, or one is
+//! missing, the confidence is halved.
 //! `foot_velocity` (O'Connor et al. 2007) takes the greatest vertical velocity of the foot's middle before the swing's fastest
 //! instant as final contact, and the smallest in the slowing part as initial contact. `zeni` (Zeni et al. 2008) takes the rearmost
 //! toe and the foremost heel relative to the pelvis, along the swing's own displacement, so that it holds on curved paths too.
-//! Both refine the turning point between two frames by a parabola. The floor must stand still: not for treadmills.
+//! All are refined between frames. The floor must stand still: not for treadmills.
 //!
-//! Positions are smoothed by a cubic over a symmetric window, so events come out when the swing is over, by half the window
-//! and 50 ms. Markers that are away for at most `bridge` are bridged by straight lines, at half the confidence; around a longer gap
-//! there are no events of that foot, except a contact that had turned already. Confidence is 0.8 for `foot_velocity` and 0.6 for `zeni`.
+//! Positions are smoothed by a cubic over a symmetric window, accelerations by a quartic over one half as wide again, so events come
+//! out when the swing is over, by half the window and 50 ms. Markers that are away for at most `bridge` are bridged by straight lines,
+//! at half the confidence; around a longer gap there are no events of that foot, except a contact that had shown already.
+//! Confidence is 0.9 for `heel_and_toe`, 0.8 for `foot_velocity` and 0.6 for `zeni`.
 //!
 //! ```yaml
 //! op: marker_events
@@ -22,7 +28,7 @@
 //!       columns:
 //!         LHEE_x_m: [{ ramp: 1.2 }, { sine: { amplitude: -0.19, frequency: 1 Hz } }]
 //!         LHEE_y_m: [{ constant: 0.1 }]
-//!         LHEE_z_m: [{ constant: 0.1 }, { sine: { amplitude: 0.05, frequency: 1 Hz, phase: -90 deg } }]
+//!         LHEE_z_m: [{ constant: 0.1 }, { sine: { amplitude: 0.05, frequency: 1 Hz, phase: -90 deg } }, { sine: { amplitude: 0.004, frequency: 5 Hz } }]
 //!         LTOE_x_m: [{ constant: 0.2 }, { ramp: 1.2 }, { sine: { amplitude: -0.19, frequency: 1 Hz } }]
 //!         LTOE_y_m: [{ constant: 0.1 }]
 //!         LTOE_z_m: [{ constant: 0.1 }, { sine: { amplitude: 0.05, frequency: 1 Hz, phase: -90 deg } }, { missing: { from: 2.7 s, to: 2.78 s } }]
@@ -35,21 +41,21 @@
 //! ```
 //! ```csv
 //! time_ns,event,side,confidence,method,threshold_n,filter
-//! 250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
-//! 750000000,final_contact,right,0.8,foot_velocity,,cubic over 9 frames
-//! 758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 1250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 1258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
-//! 1758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 2250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 2258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
+//! 165904447,final_contact,left,0.9,heel_and_toe,,cubic over 9 frames
+//! 258000000,initial_contact,right,0.45,heel_and_toe,,cubic over 9 frames
+//! 665904447,final_contact,right,0.9,heel_and_toe,,cubic over 9 frames
+//! 761263807,initial_contact,left,0.45,heel_and_toe,,cubic over 9 frames
+//! 1165904447,final_contact,left,0.9,heel_and_toe,,cubic over 9 frames
+//! 1258000000,initial_contact,right,0.45,heel_and_toe,,cubic over 9 frames
+//! 1761263807,initial_contact,left,0.45,heel_and_toe,,cubic over 9 frames
+//! 2165904447,final_contact,left,0.9,heel_and_toe,,cubic over 9 frames
+//! 2258000000,initial_contact,right,0.45,heel_and_toe,,cubic over 9 frames
 //! …
-//! 3250000000,final_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! 3258000000,initial_contact,right,0.8,foot_velocity,,cubic over 9 frames
-//! 3750000000,final_contact,right,0.4,foot_velocity,,cubic over 9 frames
-//! 3758000000,initial_contact,left,0.8,foot_velocity,,cubic over 9 frames
-//! # 15 rows, every bit hashed: d6dc5066d04ec6cb
+//! 3165904447,final_contact,left,0.9,heel_and_toe,,cubic over 9 frames
+//! 3258000000,initial_contact,right,0.45,heel_and_toe,,cubic over 9 frames
+//! 3663641609,final_contact,right,0.45,heel_and_toe,,cubic over 9 frames
+//! 3761263807,initial_contact,left,0.45,heel_and_toe,,cubic over 9 frames
+//! # 15 rows, every bit hashed: 8f1c1af559275b47
 //! ```
 
 use proprio_core::quantity::Duration;
@@ -98,8 +104,10 @@ pub struct Config {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 enum EventMethod {
-    /// Turning points of the foot's vertical velocity.
+    /// The heel's impact, and the toe's start.
     #[default]
+    HeelAndToe,
+    /// Turning points of the foot's vertical velocity.
     FootVelocity,
     /// Turning points of heel and toe relative to the pelvis.
     Zeni,
@@ -152,12 +160,14 @@ impl Configure for Config {
             return Err(findings);
         }
         let (name, timing, confidence) = match self.method {
+            EventMethod::HeelAndToe => ("heel_and_toe", Timing::HeelAndToe, 0.9),
             EventMethod::FootVelocity => ("foot_velocity", Timing::FootVelocity, 0.8),
             EventMethod::Zeni => ("zeni", Timing::PelvisDistance, 0.6),
         };
-        let rule = Rule { timing, period_ns, half_width, bridge_ns: self.bridge.nanoseconds(), swing_m_per_s: self.swing_speed_m_per_s };
+        let smoothing = Smoothing::new(half_width, period_ns);
+        let rule = Rule { timing, period_ns, bridge_ns: self.bridge.nanoseconds(), swing_m_per_s: self.swing_speed_m_per_s };
         let step = MarkerEvents {
-            smoothing: Smoothing::new(half_width, period_ns),
+            smoothing,
             rule,
             feet: [(Foot::Left, left), (Foot::Right, right)],
             pelvis,
@@ -208,12 +218,12 @@ impl Config {
         }
     }
 
-    /// The pelvis markers; none are needed for `foot_velocity`.
+    /// The pelvis markers; only `zeni` needs them.
     fn pelvis_columns(&self, port: &Port, findings: &mut Findings) -> Vec<Axes> {
         let schema = &port.schema;
         let labels = match (&self.pelvis, self.method) {
             (Some(labels), _) => labels.clone(),
-            (None, EventMethod::FootVelocity) => return Vec::new(),
+            (None, EventMethod::HeelAndToe | EventMethod::FootVelocity) => return Vec::new(),
             (None, EventMethod::Zeni) => foot_markers::pelvis(schema).unwrap_or_default(),
         };
         if labels.is_empty() {

@@ -11,16 +11,30 @@ use serde::{Deserialize, Serialize};
 
 /// Fastest part of a swing, as a share of which the foot must have slowed down before its initial contact is looked for.
 const SLOWED: f64 = 0.7;
+/// The same for the heel's signs, which come later: noise in mid-swing is kept out.
+const BRAKED: f64 = 0.6;
 /// A swing whose fastest instant is slower than this many times the swing speed is a shuffle or noise.
 const FASTEST_AT_LEAST: f64 = 1.6;
 /// Shortest and longest swing.
 const SWING_NS: std::ops::RangeInclusive<i64> = 100_000_000..=1_500_000_000;
 /// How far beyond the fast stretch, at both ends, an event may lie.
 const MARGIN_NS: i64 = 50_000_000;
+/// Share of its fastest speed in the swing above which the toe has left the ground. A quarter: a rolling foot's toe creeps, and a
+/// share follows slow and fast walkers alike.
+const TOE_LEAVES: f64 = 0.25;
+/// Share of its fastest speed in the swing below which the heel has come to rest, as far as a marker on skin or shoe does at once.
+const HEEL_RESTS: f64 = 0.11;
+/// How far apart the heel's rest and its impact may be for a contact that is sure.
+const SIGNS_AGREE_NS: i64 = 40_000_000;
 
 /// How events are timed within a swing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Timing {
+    /// Initial contact midway between the instant at which the heel comes to rest and its impact, the highest peak of its
+    /// vertical acceleration (Hreljac and Marshall 2000, "Algorithms to determine event timing during normal walking using
+    /// kinematic data"): the first comes a little early, the second a little late. Final contact where the toe passes a
+    /// quarter of its fastest speed along the floor.
+    HeelAndToe,
     /// Greatest and smallest vertical velocity of the foot's middle (O'Connor et al. 2007, "Automatic detection of gait
     /// events using kinematic data").
     FootVelocity,
@@ -36,8 +50,6 @@ pub struct Rule {
     pub timing: Timing,
     /// Time between two frames.
     pub period_ns: i64,
-    /// Frames on each side of a frame that its smoothing takes in, at least 2.
-    pub half_width: usize,
     /// Longest stretch without the markers that is bridged by straight lines.
     pub bridge_ns: i64,
     /// Horizontal speed of the foot's middle above which it swings.
@@ -66,7 +78,7 @@ pub struct Found {
     pub time_ns: TimeNs,
     /// Initial contact, or final contact.
     pub initial: bool,
-    /// Whether the markers were seen throughout and beyond the search window.
+    /// Whether the markers were seen throughout and beyond the search window, and the method's own sign was there.
     pub complete: bool,
 }
 
@@ -89,6 +101,12 @@ struct Frame {
     time_ns: TimeNs,
     speed_m_per_s: f64,
     vertical_m_per_s: f64,
+    /// Of the toe, along the floor.
+    toe_m_per_s: f64,
+    /// Of the heel, in space.
+    heel_m_per_s: f64,
+    /// Of the heel, upward; NaN as long as it is not known.
+    heel_lift_m_per_s2: f64,
     heel_m: [f64; 2],
     /// Toe and heel relative to the pelvis.
     toe_from_pelvis_m: [f64; 2],
@@ -143,11 +161,19 @@ impl Track {
 
     fn push(&mut self, rule: &Rule, smoothing: &Smoothing, sample: Sample, found: &mut Vec<Found>) {
         self.samples.push_back(sample);
-        if self.samples.len() == 2 * rule.half_width + 1 {
-            let frame = smoothing.frame(self.samples.make_contiguous(), rule);
+        let samples = self.samples.make_contiguous();
+        let Some(from) = samples.len().checked_sub(smoothing.slope_per_s.len()) else { return };
+        let frame = smoothing.frame(&samples[from..]);
+        // The wider window of the acceleration is full some frames later.
+        let lift = (samples.len() == smoothing.curvature_per_s2.len()).then(|| smoothing.heel_lift_m_per_s2(samples));
+        if let Some(lift) = lift {
+            let back = (smoothing.curvature_per_s2.len() - smoothing.slope_per_s.len()) / 2;
+            if let Some(earlier) = self.frames.len().checked_sub(back).and_then(|index| self.frames.get_mut(index)) {
+                earlier.heel_lift_m_per_s2 = lift;
+            }
             self.samples.pop_front();
-            self.take(rule, frame, found);
         }
+        self.take(rule, frame, found);
     }
 
     /// Follows the swing through one more frame.
@@ -180,21 +206,31 @@ impl Track {
         let (first, end) = (self.swing.take(), self.swing_end.take());
         let frames = self.frames.make_contiguous();
         let Some(swing) = first.and_then(|first| Swing::new(rule, frames, first, end)) else { return };
-        let mut add = |initial: bool, window: std::ops::Range<usize>, value: &dyn Fn(&Frame) -> f64| {
-            let frames = &frames[window];
-            let Some(time_ns) = greatest(frames, value) else { return };
-            found.push(Found { time_ns, initial, complete: complete && frames.iter().all(|frame| !frame.bridged) });
+        let mut add = |initial: bool, window: &[Frame], time_ns: Option<TimeNs>, is_sure: bool| {
+            let complete = complete && is_sure && window.iter().all(|frame| !frame.bridged);
+            found.extend(time_ns.map(|time_ns| Found { time_ns, initial, complete }));
         };
         let [x, y] = swing.direction;
         let ahead = |point: [f64; 2]| point[0] * x + point[1] * y;
+        let (leaving, reaching) = (&frames[swing.leaving], &frames[swing.reaching]);
+        let sinking = || greatest(reaching, &|frame| -frame.vertical_m_per_s);
         match rule.timing {
+            Timing::HeelAndToe => {
+                add(false, leaving, last_rise(leaving, TOE_LEAVES * swing.toe_m_per_s, &|frame| frame.toe_m_per_s), true);
+                let impact = highest_peak(reaching, &|frame| frame.heel_lift_m_per_s2);
+                let rest = first_fall(reaching, HEEL_RESTS * swing.heel_m_per_s, &|frame| frame.heel_m_per_s);
+                let is_sure = impact.zip(rest).is_some_and(|(impact, rest)| (impact - rest).abs() <= SIGNS_AGREE_NS);
+                let contact = impact.zip(rest).map(|(impact, rest)| rest + (impact - rest) / 2);
+                // A foot that is set down softly: one sign, or its fastest sinking, stands for both.
+                add(true, reaching, contact.or(rest).or(impact).or_else(sinking), is_sure);
+            }
             Timing::FootVelocity => {
-                add(false, swing.leaving, &|frame| frame.vertical_m_per_s);
-                add(true, swing.reaching, &|frame| -frame.vertical_m_per_s);
+                add(false, leaving, greatest(leaving, &|frame| frame.vertical_m_per_s), true);
+                add(true, reaching, sinking(), true);
             }
             Timing::PelvisDistance => {
-                add(false, swing.leaving, &|frame| -ahead(frame.toe_from_pelvis_m));
-                add(true, swing.reaching, &|frame| ahead(frame.heel_from_pelvis_m));
+                add(false, leaving, greatest(leaving, &|frame| -ahead(frame.toe_from_pelvis_m)), true);
+                add(true, reaching, greatest(reaching, &|frame| ahead(frame.heel_from_pelvis_m)), true);
             }
         }
     }
@@ -208,6 +244,9 @@ struct Swing {
     reaching: std::ops::Range<usize>,
     /// Unit vector of the heel's displacement.
     direction: [f64; 2],
+    /// The toe's fastest speed along the floor, and the heel's in space.
+    toe_m_per_s: f64,
+    heel_m_per_s: f64,
 }
 
 impl Swing {
@@ -219,13 +258,16 @@ impl Swing {
         if !long_enough || fastest.speed_m_per_s < FASTEST_AT_LEAST * rule.swing_m_per_s {
             return None;
         }
-        let slowed = fast.iter().skip(peak).position(|frame| frame.speed_m_per_s < SLOWED * fastest.speed_m_per_s);
+        let share = if rule.timing == Timing::HeelAndToe { BRAKED } else { SLOWED };
+        let slowed = fast.iter().skip(peak).position(|frame| frame.speed_m_per_s < share * fastest.speed_m_per_s);
         let reaching = slowed.map_or(frames.len(), |slowed| first + peak + slowed)..frames.len();
         // A swing whose start the track missed has an unknown final contact.
         let leaving = if first == 0 { 0..0 } else { 0..first + peak + 1 };
         let along = [0, 1].map(|axis| frames[last].heel_m[axis] - frames[first].heel_m[axis]);
         let length_m = (along[0] * along[0] + along[1] * along[1]).sqrt();
-        (length_m > 0.0).then(|| Self { leaving, reaching, direction: along.map(|part| part / length_m) })
+        let fastest = |speed: fn(&Frame) -> f64| fast.iter().map(speed).fold(0.0, f64::max);
+        let (toe_m_per_s, heel_m_per_s) = (fastest(|frame| frame.toe_m_per_s), fastest(|frame| frame.heel_m_per_s));
+        (length_m > 0.0).then(|| Self { leaving, reaching, direction: along.map(|part| part / length_m), toe_m_per_s, heel_m_per_s })
     }
 }
 
@@ -237,14 +279,45 @@ fn greatest(frames: &[Frame], value: &dyn Fn(&Frame) -> f64) -> Option<TimeNs> {
         return None;
     }
     let (at, _) = values.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1))?;
-    if at == 0 || at + 1 == values.len() {
-        return None;
-    }
+    (at > 0 && at + 1 < values.len()).then(|| refined(frames, &values, at))
+}
+
+/// The instant of the highest value that is above its neighbours, refined likewise; a slope that runs into an end is no peak.
+fn highest_peak(frames: &[Frame], value: &dyn Fn(&Frame) -> f64) -> Option<TimeNs> {
+    let values: Vec<f64> = frames.iter().map(value).collect();
+    let is_peak = |at: &usize| values[*at] >= values[at - 1] && values[*at] > values[at + 1];
+    let at = (1..values.len().saturating_sub(1)).filter(is_peak).max_by(|a, b| values[*a].total_cmp(&values[*b]))?;
+    Some(refined(frames, &values, at))
+}
+
+/// The instant, between two frames, at which the value last rises through `level`.
+fn last_rise(frames: &[Frame], level: f64, value: &dyn Fn(&Frame) -> f64) -> Option<TimeNs> {
+    let values: Vec<f64> = frames.iter().map(value).collect();
+    let at = (1..values.len()).rev().find(|at| values[at - 1] <= level && values[*at] > level)?;
+    Some(crossing(frames, &values, at, level))
+}
+
+/// The instant at which the value first falls through `level`.
+fn first_fall(frames: &[Frame], level: f64, value: &dyn Fn(&Frame) -> f64) -> Option<TimeNs> {
+    let values: Vec<f64> = frames.iter().map(value).collect();
+    let at = (1..values.len()).find(|at| values[at - 1] > level && values[*at] <= level)?;
+    Some(crossing(frames, &values, at, level))
+}
+
+/// Where the straight line to frame `at` from the one before it meets `level`.
+fn crossing(frames: &[Frame], values: &[f64], at: usize, level: f64) -> TimeNs {
+    let share = (level - values[at - 1]) / (values[at] - values[at - 1]);
+    let span_ns = frames[at].time_ns - frames[at - 1].time_ns;
+    frames[at - 1].time_ns + (share * span_ns as f64).round() as i64
+}
+
+/// The turning point of the parabola through a value and its neighbours.
+fn refined(frames: &[Frame], values: &[f64], at: usize) -> TimeNs {
     let [before, middle, after] = [values[at - 1], values[at], values[at + 1]];
     let curvature = before - 2.0 * middle + after;
     let share = if curvature < 0.0 { (0.5 * (before - after) / curvature).clamp(-0.5, 0.5) } else { 0.0 };
     let span_ns = (frames[at + 1].time_ns - frames[at - 1].time_ns) / 2;
-    Some(frames[at].time_ns + (share * span_ns as f64).round() as i64)
+    frames[at].time_ns + (share * span_ns as f64).round() as i64
 }
 
 /// The instant that is `step` of `steps` of the way from one sample to the next.
@@ -260,42 +333,58 @@ fn between(from: Sample, to: Sample, step: i64, steps: i64) -> Sample {
     }
 }
 
-/// Least-squares cubic over a symmetric window (Savitzky and Golay 1964): its value and slope in the middle.
+/// Least-squares polynomials over symmetric windows (Savitzky and Golay 1964), in the middle: value and slope of a cubic, and over a
+/// window half as wide again the curvature of a quartic, which noise disturbs most.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Smoothing {
     value: Vec<f64>,
     slope_per_s: Vec<f64>,
+    curvature_per_s2: Vec<f64>,
 }
 
 impl Smoothing {
-    /// For windows of `2 half_width + 1` frames, `period_ns` apart.
+    /// For cubics over `2 half_width + 1` frames, `period_ns` apart; `half_width` is at least 2.
     pub fn new(half_width: usize, period_ns: i64) -> Self {
-        let offsets: Vec<f64> = (0..=2 * half_width).map(|index| index as f64 - half_width as f64).collect();
-        let squares = || offsets.iter().map(|offset| offset * offset);
-        let (count, s2) = (offsets.len() as f64, squares().sum::<f64>());
-        let (s4, s6) =
-            (squares().map(|square| square * square).sum::<f64>(), squares().map(|square| square * square * square).sum::<f64>());
         let seconds = period_ns as f64 * 1e-9;
-        Self {
-            value: offsets.iter().map(|offset| (s4 - s2 * offset * offset) / (count * s4 - s2 * s2)).collect(),
-            slope_per_s: offsets
-                .iter()
-                .map(|offset| (s6 * offset - s4 * offset * offset * offset) / (s2 * s6 - s4 * s4) / seconds)
-                .collect(),
-        }
+        let wide = half_width + half_width.div_ceil(2);
+        let offsets = |half: usize| (0..=2 * half).map(move |index| index as f64 - half as f64);
+        let [count, s2, s4, s6, _] = even_moments(half_width);
+        let value = |offset: f64| (s4 - s2 * offset * offset) / (count * s4 - s2 * s2);
+        let slope = |offset: f64| (s6 * offset - s4 * offset * offset * offset) / (s2 * s6 - s4 * s4) / seconds;
+        let (values, slopes) = (offsets(half_width).map(value).collect(), offsets(half_width).map(slope).collect());
+        let [count, s2, s4, s6, s8] = even_moments(wide);
+        // The quadratic term of the even part: a row of the inverse of its normal equations.
+        let cofactors = [s4 * s6 - s2 * s8, count * s8 - s4 * s4, s2 * s4 - count * s6];
+        let determinant = s2 * cofactors[0] + s4 * cofactors[1] + s6 * cofactors[2];
+        let curvature = |offset: f64| {
+            let square = offset * offset;
+            2.0 * (cofactors[0] + cofactors[1] * square + cofactors[2] * square * square) / determinant / (seconds * seconds)
+        };
+        Self { value: values, slope_per_s: slopes, curvature_per_s2: offsets(wide).map(curvature).collect() }
     }
 
-    fn frame(&self, samples: &[Sample], rule: &Rule) -> Frame {
+    /// The acceleration in the middle of a wide window.
+    fn heel_lift_m_per_s2(&self, samples: &[Sample]) -> f64 {
+        samples.iter().zip(&self.curvature_per_s2).map(|(sample, weight)| weight * sample.heel_m[2]).sum()
+    }
+
+    /// The middle of a window, but for the acceleration.
+    fn frame(&self, samples: &[Sample]) -> Frame {
         let dot = |weights: &[f64], of: &dyn Fn(&Sample) -> f64| {
             samples.iter().zip(weights).map(|(sample, weight)| weight * of(sample)).sum::<f64>()
         };
         let velocity = |axis: usize| dot(&self.slope_per_s, &|sample| 0.5 * (sample.heel_m[axis] + sample.toe_m[axis]));
+        let toe_velocity = |axis: usize| dot(&self.slope_per_s, &|sample| sample.toe_m[axis]);
+        let heel_velocity = |axis: usize| dot(&self.slope_per_s, &|sample| sample.heel_m[axis]);
         let value = |of: &dyn Fn(&Sample) -> f64| dot(&self.value, of);
-        let (x, y) = (velocity(0), velocity(1));
+        let length = |x: f64, y: f64| (x * x + y * y).sqrt();
         Frame {
-            time_ns: samples[rule.half_width].time_ns,
-            speed_m_per_s: (x * x + y * y).sqrt(),
+            time_ns: samples[samples.len() / 2].time_ns,
+            speed_m_per_s: length(velocity(0), velocity(1)),
             vertical_m_per_s: velocity(2),
+            toe_m_per_s: length(toe_velocity(0), toe_velocity(1)),
+            heel_m_per_s: length(length(heel_velocity(0), heel_velocity(1)), heel_velocity(2)),
+            heel_lift_m_per_s2: f64::NAN,
             heel_m: [0, 1].map(|axis| value(&|sample| sample.heel_m[axis])),
             toe_from_pelvis_m: [0, 1].map(|axis| value(&|sample| sample.toe_m[axis] - sample.pelvis_m[axis])),
             heel_from_pelvis_m: [0, 1].map(|axis| value(&|sample| sample.heel_m[axis] - sample.pelvis_m[axis])),
@@ -304,27 +393,45 @@ impl Smoothing {
     }
 }
 
+/// Sums over a window of the offsets' powers 0, 2, 4, 6 and 8.
+fn even_moments(half_width: usize) -> [f64; 5] {
+    let mut sums = [0.0; 5];
+    for index in 0..=2 * half_width {
+        let offset = index as f64 - half_width as f64;
+        let mut power = 1.0;
+        for sum in &mut sums {
+            *sum += power;
+            power *= offset * offset;
+        }
+    }
+    sums
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const RULE: Rule =
-        Rule { timing: Timing::FootVelocity, period_ns: 10_000_000, half_width: 4, bridge_ns: 100_000_000, swing_m_per_s: 0.5 };
+    const RULE: Rule = Rule { timing: Timing::FootVelocity, period_ns: 10_000_000, bridge_ns: 100_000_000, swing_m_per_s: 0.5 };
 
     #[test]
-    fn smoothing_is_exact_for_a_cubic() {
+    fn smoothing_is_exact_for_a_cubic_and_curvature_for_a_quartic() {
         let smoothing = Smoothing::new(4, 10_000_000);
         let sample = |frame: i64| {
             let t = frame as f64 * 0.01;
             let cubic = 1.0 + 2.0 * t - 3.0 * t * t + 4.0 * t * t * t;
             Sample { time_ns: frame * 10_000_000, heel_m: [cubic; 3], toe_m: [cubic; 3], pelvis_m: [0.0; 2], bridged: false }
         };
-        let samples: Vec<_> = (6..15).map(sample).collect();
-        let frame = smoothing.frame(&samples, &RULE);
+        let samples: Vec<_> = (4..17).map(sample).collect();
+        let frame = smoothing.frame(&samples[2..11]);
         let t = 0.1;
         assert_eq!(frame.time_ns, 100_000_000);
         assert!((frame.vertical_m_per_s - (2.0 - 6.0 * t + 12.0 * t * t)).abs() < 1e-9);
         assert!((frame.heel_m[0] - (1.0 + 2.0 * t - 3.0 * t * t + 4.0 * t * t * t)).abs() < 1e-9);
+        assert!((frame.toe_m_per_s - 2f64.sqrt() * (2.0 - 6.0 * t + 12.0 * t * t)).abs() < 1e-9);
+        assert!((smoothing.heel_lift_m_per_s2(&samples) - (24.0 * t - 6.0)).abs() < 1e-6);
+        let quartic = |t: f64| [1.0, 1.0, 5.0 * t * t * t * t];
+        let samples: Vec<_> = samples.iter().map(|sample| Sample { heel_m: quartic(sample.time_ns as f64 * 1e-9), ..*sample }).collect();
+        assert!((smoothing.heel_lift_m_per_s2(&samples) - 60.0 * t * t).abs() < 1e-6);
     }
 
     /// A foot that rests, swings 1.2 m in 0.4 s from `start_s` on with its middle rising and falling, and rests again.
@@ -339,12 +446,16 @@ mod tests {
     }
 
     fn run(frames: impl Iterator<Item = i64>) -> Vec<Found> {
-        let smoothing = Smoothing::new(RULE.half_width, RULE.period_ns);
+        run_by(RULE, frames)
+    }
+
+    fn run_by(rule: Rule, frames: impl Iterator<Item = i64>) -> Vec<Found> {
+        let smoothing = Smoothing::new(4, RULE.period_ns);
         let (mut track, mut found) = (Track::default(), Vec::new());
         for frame in frames {
-            track.step(&RULE, &smoothing, swinging(frame, 0.5037), &mut found);
+            track.step(&rule, &smoothing, swinging(frame, 0.5037), &mut found);
         }
-        track.end(&RULE, &mut found);
+        track.end(&rule, &mut found);
         found
     }
 
@@ -355,6 +466,16 @@ mod tests {
         for (found, expected_ns) in found.iter().zip([603_700_000, 803_700_000]) {
             assert!((found.time_ns - expected_ns).abs() < 1_000_000, "{found:?}");
         }
+    }
+
+    #[test]
+    fn the_heel_strikes_and_the_toe_leaves() {
+        let found = run_by(Rule { timing: Timing::HeelAndToe, ..RULE }, 0..150);
+        assert_eq!(found.iter().map(|found| (found.initial, found.complete)).collect::<Vec<_>>(), [(false, true), (true, true)]);
+        // Forward speed is (1 − cos 2πu) / 2 of its greatest: a quarter at u = 1/6. The heel comes to rest shortly before u = 1, where the
+        // vertical acceleration jumps from its greatest value to none.
+        assert!((found[0].time_ns - 570_367_000).abs() < 2_000_000, "{:?}", found[0]);
+        assert!((865_000_000..903_700_000).contains(&found[1].time_ns), "{:?}", found[1]);
     }
 
     #[test]

@@ -2,6 +2,9 @@
 
 mod activation;
 mod firing_order;
+mod force_events;
+mod joint_angles_markers;
+mod marker_events;
 mod orientation;
 mod pelvic_drop;
 
@@ -21,4 +24,12 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &activation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];
+pub const SUITES: &[&Suite] = &[
+    &orientation::SUITE,
+    &joint_angles_markers::SUITE,
+    &force_events::SUITE,
+    &marker_events::SUITE,
+    &activation::SUITE,
+    &firing_order::SUITE,
+    &pelvic_drop::SUITE,
+];

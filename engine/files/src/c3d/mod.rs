@@ -20,7 +20,7 @@ use std::path::Path;
 use proprio_core::rig::Side;
 
 use crate::error::FileError;
-use crate::recording::{FileSensor, Parameter, Recording};
+use crate::recording::{ComputedAngles, FileSensor, Parameter, Recording};
 pub(crate) use analog::volts_in;
 use axes::LabFrame;
 pub(crate) use events::event_name;
@@ -44,7 +44,25 @@ fn read(path: &Path, bytes: Vec<u8>) -> Result<Recording, String> {
     if sensors.is_empty() {
         return Err(format!("it has nothing that a sensor sends ({})", warnings.join("; ")));
     }
-    Ok(Recording::new(path, sensors, analysis(&file), warnings))
+    let recording = Recording::new(path, sensors, analysis(&file), warnings);
+    Ok(Recording { subject: subject(&file), angles: angles(&file), ..recording })
+}
+
+/// The numbers of group PROCESSING: sizes of the subject and offsets of a static trial, left ones beginning with `L`.
+fn subject(file: &C3d) -> Vec<Parameter> {
+    let parameter = |(name, value): (&str, f64)| {
+        let letter = name.get(..1).unwrap_or_default();
+        Parameter { name: name.to_owned(), value, unit: String::new(), side: side(letter) }
+    };
+    file.parameters.single_numbers("PROCESSING").into_iter().map(parameter).collect()
+}
+
+/// The points that the file lists as angles.
+fn angles(file: &C3d) -> Vec<ComputedAngles> {
+    let listed = file.parameters.texts("POINT", "ANGLES");
+    let labels = file.parameters.texts("POINT", "LABELS");
+    let points = labels.into_iter().take(file.points).enumerate().filter(|(_, label)| listed.contains(label));
+    points.map(|(point, label)| ComputedAngles { label, degrees: file.point(point) }).collect()
 }
 
 /// The values of group ANALYSIS.

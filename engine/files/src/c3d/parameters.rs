@@ -105,6 +105,20 @@ impl Parameters {
         self.numbers(group, name).first().copied()
     }
 
+    /// The parameters of a group that are one number each, by their names, which are in upper case.
+    pub(super) fn single_numbers(&self, group: &str) -> Vec<(&str, f64)> {
+        let mut found = Vec::new();
+        for ((of, name), parameter) in &self.values {
+            let value = match &parameter.values {
+                Values::Floats(values) if of == group => values.first().filter(|_| values.len() == 1).map(|value| f64::from(*value)),
+                Values::Integers(values) if of == group => values.first().filter(|_| values.len() == 1).map(|value| f64::from(*value)),
+                _ => None,
+            };
+            found.extend(value.map(|value| (name.as_str(), value)));
+        }
+        found
+    }
+
     /// Integers that count something, read as unsigned 16-bit words.
     pub(super) fn counts(&self, group: &str, name: &str) -> Vec<usize> {
         let unsigned = |value: f64| if value < 0.0 { (value + 65536.0) as usize } else { value as usize };

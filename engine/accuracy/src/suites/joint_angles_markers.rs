@@ -1,0 +1,139 @@
+//! How far are joint angles from markers from those that the labs' own software (Vicon Plug-in Gait) wrote into the same files?
+//!
+//! Files that hold the subject's sizes and the offsets of the static trial are compared as they are; the others, whose sizes are not
+//! known, at the operator's defaults with each angle's mean removed. Both sides count as one.
+//!
+//! Plug-in Gait's foot is the line from ankle to toe, raised by an offset from a static trial; by default ours is the line from heel to toe.
+//! `smk_offsets` takes Plug-in Gait's foot, whose unknown offset goes with the mean. Its pelvis tilts first and rotates last, which
+//! depends on where the subject faces (Baker 2001), ours the other way round: tilts are compared where the file's own pelvis
+//! rotation is within 30°, since the subject of `smk` turns round at the end.
+
+use proprio_core::Kind;
+use proprio_core::rows::{float_or_nan, floats};
+use proprio_files::{OpenOptions, Recording};
+use serde_json::{Value, json};
+
+use super::Suite;
+use crate::bench::{Bench, Stream, stream};
+use crate::error::AccuracyError;
+use crate::figure::Figure;
+use crate::statistics::{mean, rms};
+
+pub const SUITE: Suite =
+    Suite { name: "joint_angles_markers", about: "joint angles from markers against Plug-in Gait's in the files, RMSE", measure };
+
+/// Name, file, and whether the subject's sizes are in it.
+const FILES: [(&str, &str, bool); 4] = [
+    ("biomechzoo_002", "lab/biomechzoo/HC002D06.c3d", true),
+    ("biomechzoo_036", "lab/biomechzoo/HC036A10.c3d", true),
+    ("smk", "lab/smk_overground.c3d", false),
+    ("vicon", "lab/Vicon_analysis.c3d", false),
+];
+
+/// Middle of the column's name, Plug-in Gait's name, which of its three angles, its sign against ours, and whether it is sagittal.
+const ANGLES: [(&str, &str, &str, usize, f64, bool); 9] = [
+    ("hip", "flexion", "Hip", 0, 1.0, true),
+    ("knee", "flexion", "Knee", 0, 1.0, true),
+    ("ankle", "dorsiflexion", "Ankle", 0, 1.0, true),
+    ("hip", "adduction", "Hip", 1, 1.0, false),
+    ("knee", "adduction", "Knee", 1, 1.0, false),
+    // The second angle of Plug-in Gait's ankle counts eversion.
+    ("ankle", "inversion", "Ankle", 1, -1.0, false),
+    ("hip", "rotation", "Hip", 2, 1.0, false),
+    ("knee", "rotation", "Knee", 2, 1.0, false),
+    ("ankle", "rotation", "Ankle", 2, 1.0, false),
+];
+
+fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
+    let mut figures = Vec::new();
+    for (name, file, is_sized) in FILES {
+        let recording = bench.open(file, &OpenOptions::default())?;
+        let config = if is_sized { sizes(&recording) } else { json!({}) };
+        let found = angles(bench, &recording, config)?;
+        compare(name, &recording, &found, !is_sized, !name.starts_with("vicon"), &mut figures);
+        if name == "smk" {
+            let none = json!({ "left": "0 deg", "right": "0 deg" });
+            let found = angles(bench, &recording, json!({ "plantar_flexion_offset": none }))?;
+            let mut ours = Vec::new();
+            compare("smk_offsets", &recording, &found, true, true, &mut ours);
+            figures.extend(ours.into_iter().filter(|figure| figure.name.contains(".ankle_")));
+        }
+        if is_sized {
+            // What the sizes are worth: the same file without them.
+            let found = angles(bench, &recording, json!({}))?;
+            compare(&format!("{name}_unsized"), &recording, &found, true, false, &mut figures);
+        }
+    }
+    Ok(figures)
+}
+
+/// The operator's configuration from group PROCESSING.
+fn sizes(recording: &Recording) -> Value {
+    let value = |name: &str| recording.subject(name).unwrap_or_else(|| panic!("PROCESSING has {name}"));
+    let pair = |unit: &str, name: &str| json!({ "left": format!("{} {unit}", value(&format!("L{name}"))), "right": format!("{} {unit}", value(&format!("R{name}"))) });
+    json!({
+        "leg_length": pair("mm", "LEGLENGTH"),
+        "asis_trochanter": pair("mm", "ASISTROCANTERDISTANCE"),
+        "inter_asis": format!("{} mm", value("INTERASISDISTANCE")),
+        "knee_width": pair("mm", "KNEEWIDTH"),
+        "ankle_width": pair("mm", "ANKLEWIDTH"),
+        "marker_diameter": format!("{} mm", value("MARKERDIAMETER")),
+        "thigh_wand_offset": pair("rad", "THIGHROTATION"),
+        "shank_wand_offset": pair("rad", "SHANKROTATION"),
+        "plantar_flexion_offset": pair("rad", "STATICPLANTFLEX"),
+        "foot_rotation_offset": pair("rad", "STATICROTOFF"),
+    })
+}
+
+fn angles(bench: &mut Bench, recording: &Recording, config: Value) -> Result<Stream, AccuracyError> {
+    let markers = recording.sensors.iter().find(|sensor| sensor.file.kind == Kind::Markers).expect("the file has markers");
+    let segments = bench.step("segments", "marker_segments", config, &[stream(recording, markers)])?;
+    bench.step("angles", "joint_angles", json!({}), &[segments])
+}
+
+/// One figure an angle: gated where `is_gated` and sagittal.
+fn compare(name: &str, recording: &Recording, found: &Stream, without_mean: bool, is_gated: bool, figures: &mut Vec<Figure>) {
+    let mut push = |angle: String, errors: &[f64], is_sagittal: bool| {
+        let figure = Figure::lower(format!("joint_angles_markers.{name}.{angle}"), rms(errors), "deg");
+        figures.push(if is_sagittal && is_gated { figure.gate(3.0).aim(1.5) } else { figure });
+    };
+    let (mut due, mut known) = (0, 0);
+    for (joint, angle, theirs, index, sign, is_sagittal) in ANGLES {
+        let mut errors = Vec::new();
+        for (side, letter) in [("left", "L"), ("right", "R")] {
+            let column = format!("{joint}_{side}_{angle}_deg");
+            let one = differences(recording, found, &column, &format!("{letter}{theirs}Angles"), (index, sign), |_| true, &mut due);
+            known += one.len();
+            errors.extend(if without_mean { centred(&one) } else { one });
+        }
+        push(format!("{joint}_{angle}"), &errors, is_sagittal);
+    }
+    let is_ahead = |angles: &[f64; 3]| angles[2].abs() < 30.0;
+    let tilt = differences(recording, found, "pelvis_tilt_deg", "LPelvisAngles", (0, 1.0), is_ahead, &mut due);
+    known += tilt.len();
+    push("pelvis_tilt".to_owned(), &if without_mean { centred(&tilt) } else { tilt }, true);
+    figures.push(Figure::higher(format!("joint_angles_markers.{name}.known"), 100.0 * known as f64 / due as f64, "%"));
+}
+
+/// Ours less theirs, in the frames that both have and that count; adds up how many of theirs count.
+fn differences(
+    recording: &Recording,
+    (port, rows): &Stream,
+    column: &str,
+    label: &str,
+    (index, sign): (usize, f64),
+    counts: impl Fn(&[f64; 3]) -> bool,
+    due: &mut usize,
+) -> Vec<f64> {
+    let theirs = recording.angles(label).unwrap_or_else(|| panic!("the file has {label}"));
+    let ours = floats(rows, port.schema.index(column).unwrap_or_else(|| panic!("joint_angles has {column}")));
+    assert_eq!(ours.len(), theirs.len(), "a row for every frame");
+    let given: Vec<_> = theirs.iter().enumerate().filter(|(_, angles)| angles[index].is_finite() && counts(angles)).collect();
+    *due += given.len();
+    given.into_iter().map(|(row, angles)| float_or_nan(ours, row) - sign * angles[index]).filter(|error| error.is_finite()).collect()
+}
+
+fn centred(errors: &[f64]) -> Vec<f64> {
+    let middle = mean(errors);
+    errors.iter().map(|error| error - middle).collect()
+}
