@@ -18,6 +18,7 @@ pub mod foot_sensor;
 pub mod foot_swing;
 pub mod gait_cycle;
 pub mod gait_event;
+pub mod lower_back_steps;
 pub mod message;
 pub mod names;
 pub mod nearest_foot;

@@ -1,6 +1,7 @@
 //! What is measured, one file per question.
 
 mod foot_imu;
+mod lower_back;
 mod orientation;
 
 use crate::bench::Bench;
@@ -19,4 +20,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &foot_imu::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &foot_imu::SUITE, &lower_back::SUITE];
