@@ -9,6 +9,7 @@ mod error;
 mod figure;
 mod recorded;
 mod report;
+mod simulated_walk;
 mod statistics;
 mod suites;
 

@@ -26,6 +26,7 @@ pub mod pick;
 pub mod plate_contact;
 pub mod quaternion;
 pub mod segment;
+pub mod stride_clock;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vqf;

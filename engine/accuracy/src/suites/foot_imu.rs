@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
 use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::RigFile;
 use proprio_core::rows::{float_or_nan, floats, integers, nan_as_null, strings, times};
@@ -19,7 +19,7 @@ use proprio_core::{Port, Rate};
 use proprio_operators::kernels::quaternion::{Quaternion, normalized, rotate};
 use serde_json::json;
 
-use super::Suite;
+use super::{Suite, gait_phase};
 use crate::bench::{Bench, Stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
@@ -61,7 +61,43 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
         anchor: None,
         ..figure
     }));
+    figures.extend(simulated(bench)?);
     Ok(figures)
+}
+
+/// The same on simulated walks, where the foot rolls over without an impact: what the methods make of exact signals.
+fn simulated(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
+    let (mut contacts_ms, mut lengths_cm, mut due) = ([Vec::new(), Vec::new()], Vec::new(), 0.0);
+    for walk in gait_phase::WALKS {
+        let walk = gait_phase::simulate(walk)?;
+        let (events, rows) = bench.step("contacts", "foot_imu_events", json!({}), &walk.feet())?;
+        for (index, event) in ["initial_contact", "final_contact"].into_iter().enumerate() {
+            let found = found(&events, &rows, event);
+            for contact in walk.contacts.iter().filter(|contact| contact.kind.name() == event) {
+                due += 1.0;
+                contacts_ms[index].extend(nearest(&found, contact.foot.name(), contact.time_ns as f64 * 1e-9).map(|error| error * 1e3));
+            }
+        }
+        let (port, rows) = bench.step("strides", "foot_trajectory", json!({}), &walk.feet())?;
+        let column = |name: &str| port.schema.index(name).expect("a trajectory's column");
+        let (side, contact) = (strings(&rows, column("side")), integers(&rows, column("initial_contact_ns")));
+        let length = floats(&rows, column("stride_length_m"));
+        for (time_ns, foot, length_m) in &walk.lengths_m {
+            let same = |row: &usize| side.value(*row) == foot.name() && (contact.value(*row) - time_ns).abs() < 100_000_000;
+            let row = (0..rows.num_rows()).filter(|row| contact.is_valid(*row)).find(same);
+            lengths_cm.extend(row.map(|row| 100.0 * (float_or_nan(length, row) - length_m)).filter(|error| error.is_finite()));
+        }
+    }
+    let [initial_ms, final_ms] = &contacts_ms;
+    let absolute: Vec<f64> = lengths_cm.iter().map(|error| error.abs()).collect();
+    Ok(vec![
+        Figure::lower("foot_imu.simulated.initial_contact.bias", mean(initial_ms).abs(), "ms"),
+        Figure::lower("foot_imu.simulated.initial_contact.deviation", deviation(initial_ms), "ms"),
+        Figure::lower("foot_imu.simulated.final_contact.bias", mean(final_ms).abs(), "ms"),
+        Figure::lower("foot_imu.simulated.final_contact.deviation", deviation(final_ms), "ms"),
+        Figure::higher("foot_imu.simulated.found", 100.0 * (initial_ms.len() + final_ms.len()) as f64 / due, "%"),
+        Figure::lower("foot_imu.simulated.stride_length.mae", mean(&absolute), "cm"),
+    ])
 }
 
 /// Figures of stride length and of the turning that each walk's strides add up to.

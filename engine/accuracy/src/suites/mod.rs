@@ -1,6 +1,7 @@
 //! What is measured, one file per question.
 
 mod foot_imu;
+mod gait_phase;
 mod lower_back;
 mod orientation;
 
@@ -20,4 +21,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &foot_imu::SUITE, &lower_back::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &foot_imu::SUITE, &lower_back::SUITE, &gait_phase::SUITE];
