@@ -2,7 +2,7 @@
 //!
 //! Reads one `imu/…` stream a foot; which foot is told by the rig's `side`, by `side` here, or by the sensor's name. Sensors may sit
 //! anywhere on the shoe and in any direction: between two times at which the foot is flat (angular rate below
-//! `still_deg_per_s` for 60 ms) gravity and the principal axis of the angular rate give the axis about which the foot pitches,
+//! `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the principal axis of the angular rate give the axis about which the foot pitches,
 //! and its sense follows from the foot turning toe-down first. Initial contact is the instant at which the toe-up pitch is greatest, which
 //! is where the pitch rate changes sign at the swing's end (Sabatini et al. 2005); final contact the instant at which the push-off's pitch rate
 //! has fallen to three quarters of its peak, just before the greatest toe-down pitch.
@@ -76,7 +76,7 @@ use crate::kernels::gait_event::{self, Foot, GaitEvent, Kind, Method, Waiting};
 /// Samples this far apart are bridged.
 const GAP_NS: i64 = 50_000_000;
 /// A rest shorter than this is a turning point of the swing.
-const REST_NS: i64 = 60_000_000;
+const REST_NS: i64 = 80_000_000;
 /// A motion shorter than this is a twitch.
 const SHORTEST_MOTION_NS: i64 = 100_000_000;
 /// Confidence when all of the rotation is about the pitch axis.
@@ -91,6 +91,8 @@ pub struct Config {
     side: BTreeMap<String, Side>,
     /// Angular rate below which the foot is flat on the ground, in degrees a second.
     still_deg_per_s: f64,
+    /// How far its acceleration may then be from gravity, in m/s²: at the end of a swing a foot may stop turning, but not stop.
+    still_m_per_s2: f64,
     /// Least pitch range of a swing; smaller movements give no events.
     least_range: Angle,
     /// Longest time from one rest of the foot to the next; a longer motion gives no events.
@@ -106,6 +108,7 @@ impl Default for Config {
         Self {
             side: BTreeMap::new(),
             still_deg_per_s: 50.0,
+            still_m_per_s2: 3.0,
             least_range: Angle::new(20.0),
             longest_motion: Duration::new(3.0),
             initial_contact_shift: Duration::new(0.0),
@@ -123,6 +126,9 @@ impl Configure for Config {
         if !(5.0..=150.0).contains(&self.still_deg_per_s) {
             findings.push(PlanFinding::config("/still_deg_per_s", "a flat foot turns by less than 5 to 150 degrees a second"));
         }
+        if !(0.1..=20.0).contains(&self.still_m_per_s2) {
+            findings.push(PlanFinding::config("/still_m_per_s2", "a flat foot's acceleration is within 0.1 to 20 m/s² of gravity"));
+        }
         if !(5.0..=90.0).contains(&self.least_range.degrees()) {
             findings.push(PlanFinding::config("/least_range", "the least pitch range of a swing lies between 5 deg and 90 deg"));
         }
@@ -139,7 +145,7 @@ impl Configure for Config {
         }
         let rule = |sensor: &FootSensor| Rule {
             still_rad_per_s: self.still_deg_per_s.to_radians(),
-            still_m_per_s2: f64::INFINITY,
+            still_m_per_s2: self.still_m_per_s2,
             rest_ns: REST_NS,
             shortest_motion_ns: SHORTEST_MOTION_NS,
             longest_motion_ns: self.longest_motion.nanoseconds(),

@@ -35,6 +35,22 @@
 //!       9000,initial_contact,left
 //! ```
 //! ```csv
+//! time_ns,left_phase_percent,left_uncertainty_percent,right_phase_percent,right_uncertainty_percent
+//! 1000000000,0.0,1.0,,
+//! 1100000000,10.0,1.11803,,
+//! 1200000000,20.0,1.41421,,
+//! 1300000000,30.0,1.80278,,
+//! 1400000000,40.0,2.23607,,
+//! 1500000000,50.0,2.69258,0.0,1.0
+//! 1600000000,60.0,3.16228,10.0,1.11803
+//! 1700000000,70.0,3.64005,20.0,1.41421
+//! 1800000000,80.0,4.12311,30.0,1.80278
+//! …
+//! 3700000000,,,100.0,5.03018
+//! 3800000000,,,100.0,5.03018
+//! 3900000000,,,100.0,5.03018
+//! 4000000000,,,100.0,5.03018
+//! # 31 rows, every bit hashed: 1e894e10fb388674
 //! ```
 
 use std::sync::Arc;
@@ -43,7 +59,9 @@ use arrow_array::{ArrayRef, Int64Array};
 use arrow_schema::DataType;
 use proprio_core::quantity::{Duration, Share};
 use proprio_core::schema::{FieldExt, float, meta};
-use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, Rate, RecordBatch, StreamSchema, TimeNs, rows};
+use proprio_core::{
+    Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, Rate, RecordBatch, StreamSchema, TimeNs, rows,
+};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -90,7 +108,8 @@ impl Configure for Config {
         let columns = text("event").zip(text("side"));
         if columns.is_none() {
             let finding = PlanFinding::input(0, format!("`{}` is no stream of gait events", port.stream));
-            findings.push(finding.help("read a step such as `force_events` or `foot_imu_events`: it has the text columns `event` and `side`"));
+            findings
+                .push(finding.help("read a step such as `force_events` or `foot_imu_events`: it has the text columns `event` and `side`"));
         }
         if !(1..=20).contains(&self.strides) {
             findings.push(PlanFinding::config("/strides", "the mean is over 1 to 20 strides"));
@@ -106,7 +125,8 @@ impl Configure for Config {
             findings.push(PlanFinding::config("/shortest_stride", "the shortest stride lies between 0.1 s and 5 s"));
         }
         if !(shortest.max(0.3)..=60.0).contains(&longest) {
-            findings.push(PlanFinding::config("/longest_stride", "the longest stride lies between the shortest one, at least 0.3 s, and 60 s"));
+            findings
+                .push(PlanFinding::config("/longest_stride", "the longest stride lies between the shortest one, at least 0.3 s, and 60 s"));
         }
         let (Some((event, side)), true) = (columns, findings.is_empty()) else { return Err(findings) };
         let rule = Rule {

@@ -157,13 +157,10 @@ mod tests {
         assert_eq!(clock.phase(&RULE, S + S / 2), None, "no stride has been seen");
         clock.event(&RULE, 2 * S, Kind::InitialContact, true);
         let at = |time_ns: i64| clock.phase(&RULE, time_ns).map(|phase| phase.percent);
-        assert_eq!([2 * S, 2 * S + S / 4, 3 * S, 3 * S + S / 2, 3 * S + S / 2 + 1].map(at), [
-            Some(0.0),
-            Some(25.0),
-            Some(100.0),
-            Some(100.0),
-            None
-        ]);
+        assert_eq!(
+            [2 * S, 2 * S + S / 4, 3 * S, 3 * S + S / 2, 3 * S + S / 2 + 1].map(at),
+            [Some(0.0), Some(25.0), Some(100.0), Some(100.0), None]
+        );
     }
 
     #[test]

@@ -47,7 +47,9 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
 }
 
 /// One of the walks.
-pub fn simulate((seed, cadence_steps_per_min, walking_speed_m_per_s, stride_variation): (u64, f64, f64, f64)) -> Result<Walk, AccuracyError> {
+pub fn simulate(
+    (seed, cadence_steps_per_min, walking_speed_m_per_s, stride_variation): (u64, f64, f64, f64),
+) -> Result<Walk, AccuracyError> {
     Walk::of(Options { seed, cadence_steps_per_min, walking_speed_m_per_s, stride_variation, ..Options::default() })
 }
 
@@ -67,8 +69,12 @@ impl Errors {
                 floats(rows, index)
             };
             let (phase, uncertainty) = (column("phase"), column("uncertainty"));
-            let contacts: Vec<TimeNs> =
-                walk.contacts.iter().filter(|event| event.kind == Kind::InitialContact && event.foot == foot).map(|event| event.time_ns).collect();
+            let contacts: Vec<TimeNs> = walk
+                .contacts
+                .iter()
+                .filter(|event| event.kind == Kind::InitialContact && event.foot == foot)
+                .map(|event| event.time_ns)
+                .collect();
             self.due += (contacts[contacts.len() - 1] - contacts[0]) as f64 * 1e-9 * RATE_HZ;
             for (row, time_ns) in times(rows).iter().enumerate() {
                 let next = contacts.partition_point(|contact| contact <= time_ns);
