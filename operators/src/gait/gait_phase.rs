@@ -8,7 +8,7 @@
 //!
 //! Null before two contacts of a foot, and when a contact is overdue by half a cycle (`patience`): then the foot stands, and two new
 //! contacts start it again. While neither foot walks there are no rows. The uncertainty is one standard deviation in percent of
-//! the cycle: 1 % for the contact itself, growing over the cycle with the error of the last predictions. The operator adds no
+//! the cycle: 1 % for the contact itself, growing over the cycle with the error of the last predictions, and with the time for which a contact is overdue. The operator adds no
 //! delay: rows come out as soon as its events are decided, so theirs is its delay (40 ms for plates, up to half a stride for IMUs). Events of
 //! an unknown foot are left out, and so are contacts less than `shortest_stride` after the one before.
 //!

@@ -72,9 +72,12 @@ impl Clock {
             return None;
         }
         let left_ns = (self.end_ns - from_ns).max(1) as f64;
-        let percent = (percent + (100.0 - percent) * (time_ns - from_ns) as f64 / left_ns).min(100.0);
+        let percent = percent + (100.0 - percent) * (time_ns - from_ns) as f64 / left_ns;
         let grown = self.squared_error.map_or(FIRST_ERROR, f64::sqrt) * percent;
-        Some(Phase { percent, uncertainty_percent: (CONTACT_PERCENT * CONTACT_PERCENT + grown * grown).sqrt() })
+        // Once the contact is overdue the prediction was surely wrong by as much.
+        let overdue = (percent - 100.0).max(0.0);
+        let uncertainty_percent = (CONTACT_PERCENT * CONTACT_PERCENT + grown * grown + overdue * overdue).sqrt();
+        Some(Phase { percent: percent.min(100.0), uncertainty_percent })
     }
 
     /// Until when the foot counts as walking if no contact comes.

@@ -7,12 +7,14 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::RangeInclusive;
 
 use proprio_core::rows::{strings, times};
 use proprio_files::OpenOptions;
+use proprio_operators::kernels::gait_event::Kind;
 use serde_json::{Value, json};
 
-use super::Suite;
+use super::{Suite, gait_phase};
 use crate::bench::{Bench, stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
@@ -72,7 +74,30 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     }
     figures.push(Figure::higher("lower_back.final_contact.f1", left.f1(), "1"));
     figures.push(Figure::lower("lower_back.final_contact.median_error", left.median_ms(), "ms"));
+    figures.extend(simulated(bench)?);
     Ok(figures)
+}
+
+/// The same on simulated walks at three speeds.
+fn simulated(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
+    let mut tally = Tally::default();
+    for walk in gait_phase::WALKS {
+        let walk = gait_phase::simulate(walk)?;
+        let (port, rows) = bench.step("contacts", "lower_back_events", json!({}), &[walk.imus["pelvis"].clone()])?;
+        let column = |name: &str| strings(&rows, port.schema.index(name).expect("an event's column"));
+        let (event, side) = (column("event"), column("side"));
+        let found = (0..rows.num_rows()).filter(|row| event.value(*row) == "initial_contact");
+        let found: Vec<Contact> = found.map(|row| (times(&rows)[row] as f64 * 1e-9, side.value(row).to_owned())).collect();
+        let due = walk.contacts.iter().filter(|contact| contact.kind == Kind::InitialContact);
+        let due: Vec<Contact> = due.map(|contact| (contact.time_ns as f64 * 1e-9, contact.foot.name().to_owned())).collect();
+        tally.compare(&found, &due, STRICT_S, due[0].0..=due[due.len() - 1].0);
+    }
+    let side = 100.0 * tally.same_side as f64 / tally.errors_ms.len() as f64;
+    Ok(vec![
+        Figure::higher("lower_back.simulated.f1_within_200_ms", tally.f1(), "1"),
+        Figure::lower("lower_back.simulated.median_error", tally.median_ms(), "ms"),
+        Figure::higher("lower_back.simulated.side", side, "%"),
+    ])
 }
 
 /// Contacts that were found, missed, and that nobody made.
@@ -92,7 +117,11 @@ impl Tally {
         let due: Vec<(f64, String)> =
             dues.iter().zip(&sides).filter_map(|(time, side)| Some((time.as_f64()?, side.as_str()?.to_lowercase()))).collect();
         let end = |name: &str| bout[name][0].as_f64().unwrap_or(f64::NAN);
-        let (start_s, end_s) = (end("Start"), end("End"));
+        self.compare(found, &due, tolerance_s, end("Start")..=end("End"));
+    }
+
+    /// One to one, the nearest first; what is left over within the bout is false.
+    fn compare(&mut self, found: &[Contact], due: &[Contact], tolerance_s: f64, bout: RangeInclusive<f64>) {
         let mut pairs: Vec<(f64, usize, usize)> = Vec::new();
         for (i, contact) in found.iter().enumerate() {
             let near = due.iter().enumerate().map(|(j, other)| (contact.0 - other.0, i, j));
@@ -108,7 +137,7 @@ impl Tally {
             }
         }
         self.missed += matched.iter().filter(|matched| !**matched).count();
-        self.extra += found.iter().zip(&taken).filter(|(contact, taken)| !**taken && (start_s..=end_s).contains(&contact.0)).count();
+        self.extra += found.iter().zip(&taken).filter(|(contact, taken)| !**taken && bout.contains(&contact.0)).count();
     }
 
     fn f1(&self) -> f64 {
