@@ -11,6 +11,7 @@ mod figure;
 mod recorded;
 mod report;
 mod simulated;
+mod simulated_walk;
 mod statistics;
 mod suites;
 mod worn;

@@ -67,6 +67,11 @@ impl Simulated {
         self.truth.iter().filter(|event| event.name == name).map(|event| event.time_s).collect()
     }
 
+    /// The event time of a moment of the truth.
+    pub fn event_time_ns(&self, time_s: f64) -> TimeNs {
+        self.start_ns + (time_s * 1e9).round() as TimeNs
+    }
+
     /// Seconds since the start of an event time.
     pub fn seconds(&self, time: TimeNs) -> f64 {
         (time - self.start_ns) as f64 / 1e9

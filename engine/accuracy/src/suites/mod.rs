@@ -2,8 +2,11 @@
 
 mod activation;
 mod firing_order;
+mod foot_imu;
 mod force_events;
+mod gait_phase;
 mod joint_angles_markers;
+mod lower_back;
 mod marker_events;
 mod orientation;
 mod pelvic_drop;
@@ -29,6 +32,9 @@ pub const SUITES: &[&Suite] = &[
     &joint_angles_markers::SUITE,
     &force_events::SUITE,
     &marker_events::SUITE,
+    &foot_imu::SUITE,
+    &lower_back::SUITE,
+    &gait_phase::SUITE,
     &activation::SUITE,
     &firing_order::SUITE,
     &pelvic_drop::SUITE,

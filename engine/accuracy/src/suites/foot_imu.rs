@@ -1,0 +1,236 @@
+//! How far are the contacts and the stride lengths of foot IMUs from optical truth? Two 20 m walks with a turn (MaD Lab Erlangen).
+//!
+//! Truth is optical throughout and independent of the IMUs: `stride_events_sample.csv` holds contacts that were found in the markers of heel
+//! and toe (100 Hz, written in IMU samples), and `mocap_sample.csv` the heel marker, whose displacement between the marker
+//! system's own rests is the stride's length. `stride_borders_sample.csv` is labelled by hand on the IMU and not used. The optical initial contact
+//! lies about 25 ms before the impact in the acceleration. The sensors' axes are turned before they are measured, by another rotation for each foot,
+//! so that nothing depends on how they were mounted.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::rig::RigFile;
+use proprio_core::rows::{float_or_nan, floats, integers, nan_as_null, strings, times};
+use proprio_core::schema::TIME;
+use proprio_core::{Port, Rate};
+use proprio_operators::kernels::quaternion::{Quaternion, normalized, rotate};
+use serde_json::json;
+
+use super::{Suite, gait_phase};
+use crate::bench::{Bench, Stream};
+use crate::error::AccuracyError;
+use crate::figure::Figure;
+use crate::statistics::{deviation, mean, rms};
+
+pub const SUITE: Suite =
+    Suite { name: "foot_imu", about: "contacts and stride lengths of two foot IMUs against optical markers, 57 strides", measure };
+
+const FOLDER: &str = "imu/gaitmap";
+const IMU_HZ: f64 = 204.8;
+const MARKERS_HZ: f64 = 100.0;
+/// A contact within this of the truth is the same one.
+const SAME_S: f64 = 0.1;
+/// The side, the prefix of its markers, and how its sensor is turned.
+const FEET: [(&str, &str, Quaternion); 2] = [("left", "L", [0.4, 0.1, -0.7, 0.5]), ("right", "R", [0.1, 0.9, 0.2, -0.3])];
+
+fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
+    let table = Table::read(bench, "imu_sample.csv", 2)?;
+    let inputs: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 1)).collect();
+    let truth = Truth::read(bench)?;
+    let mut figures = Vec::new();
+    let (events, rows) = bench.step("contacts", "foot_imu_events", json!({}), &inputs)?;
+    for (event, bias_ms, deviation_ms) in [("initial_contact", 50.0, 12.0), ("final_contact", 17.0, 4.0)] {
+        let due: Vec<(&str, f64)> = truth.contacts.iter().filter(|row| row.0 == event).map(|row| (row.1.as_str(), row.2)).collect();
+        let found: Vec<(&str, f64)> = found(&events, &rows, event);
+        let errors_ms: Vec<f64> = due.iter().filter_map(|(side, time)| nearest(&found, side, *time)).map(|error| error * 1e3).collect();
+        let name = |what: &str| format!("foot_imu.{event}.{what}");
+        figures.push(Figure::lower(name("bias"), mean(&errors_ms).abs(), "ms").gate(bias_ms).aim(10.0).anchor("Rampp", bias_ms));
+        figures.push(Figure::lower(name("deviation"), deviation(&errors_ms), "ms").gate(12.0).aim(10.0).anchor("Rampp", deviation_ms));
+        figures.push(Figure::higher(name("found"), 100.0 * errors_ms.len() as f64 / due.len() as f64, "%").gate(93.0));
+        let extra = found.iter().filter(|(side, time)| truth.covers(*time) && nearest(&due, side, *time).is_none()).count();
+        figures.push(Figure::lower(name("extra"), extra as f64, "1"));
+    }
+    figures.extend(lengths(bench, &inputs, &truth, "")?);
+    let halved: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 2)).collect();
+    figures.extend(lengths(bench, &halved, &truth, "_at_102_4_hz")?.into_iter().map(|figure| Figure {
+        gate: None,
+        aim: None,
+        anchor: None,
+        ..figure
+    }));
+    figures.extend(simulated(bench)?);
+    Ok(figures)
+}
+
+/// The same on simulated walks, where the foot rolls over without an impact: what the methods make of exact signals.
+fn simulated(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
+    let (mut contacts_ms, mut lengths_cm, mut due) = ([Vec::new(), Vec::new()], Vec::new(), 0.0);
+    for walk in gait_phase::WALKS {
+        let walk = gait_phase::simulate(walk)?;
+        let (events, rows) = bench.step("contacts", "foot_imu_events", json!({}), &walk.feet())?;
+        for (index, event) in ["initial_contact", "final_contact"].into_iter().enumerate() {
+            let found = found(&events, &rows, event);
+            for contact in walk.contacts.iter().filter(|contact| contact.kind.name() == event) {
+                due += 1.0;
+                contacts_ms[index].extend(nearest(&found, contact.foot.name(), contact.time_ns as f64 * 1e-9).map(|error| error * 1e3));
+            }
+        }
+        let (port, rows) = bench.step("strides", "foot_trajectory", json!({}), &walk.feet())?;
+        let column = |name: &str| port.schema.index(name).expect("a trajectory's column");
+        let (side, contact) = (strings(&rows, column("side")), integers(&rows, column("initial_contact_ns")));
+        let length = floats(&rows, column("stride_length_m"));
+        for (time_ns, foot, length_m) in &walk.lengths_m {
+            let same = |row: &usize| side.value(*row) == foot.name() && (contact.value(*row) - time_ns).abs() < 100_000_000;
+            let row = (0..rows.num_rows()).filter(|row| contact.is_valid(*row)).find(same);
+            lengths_cm.extend(row.map(|row| 100.0 * (float_or_nan(length, row) - length_m)).filter(|error| error.is_finite()));
+        }
+    }
+    let [initial_ms, final_ms] = &contacts_ms;
+    let absolute: Vec<f64> = lengths_cm.iter().map(|error| error.abs()).collect();
+    Ok(vec![
+        Figure::lower("foot_imu.simulated.initial_contact.bias", mean(initial_ms).abs(), "ms"),
+        Figure::lower("foot_imu.simulated.initial_contact.deviation", deviation(initial_ms), "ms"),
+        Figure::lower("foot_imu.simulated.final_contact.bias", mean(final_ms).abs(), "ms"),
+        Figure::lower("foot_imu.simulated.final_contact.deviation", deviation(final_ms), "ms"),
+        Figure::higher("foot_imu.simulated.found", 100.0 * (initial_ms.len() + final_ms.len()) as f64 / due, "%"),
+        Figure::lower("foot_imu.simulated.stride_length.mae", mean(&absolute), "cm"),
+    ])
+}
+
+/// Figures of stride length and of the turning that each walk's strides add up to.
+fn lengths(bench: &mut Bench, inputs: &[Stream], truth: &Truth, at: &str) -> Result<Vec<Figure>, AccuracyError> {
+    let (port, rows) = bench.step("strides", "foot_trajectory", json!({}), inputs)?;
+    let column = |name: &str| port.schema.index(name).expect("a trajectory's column");
+    let (side, start, length) =
+        (strings(&rows, column("side")), integers(&rows, column("start_ns")), floats(&rows, column("stride_length_m")));
+    let strides: Vec<(&str, f64, f64, f64)> = (0..rows.num_rows())
+        .map(|row| (side.value(row), start.value(row) as f64 * 1e-9, times(&rows)[row] as f64 * 1e-9, float_or_nan(length, row)))
+        .collect();
+    let error_cm = |stride: &(String, f64, f64, f64)| {
+        let (side, from, to, length_m) = stride;
+        // The same stride swings over most of its optical time from rest to rest.
+        let overlap = |other: &&(&str, f64, f64, f64)| other.2.min(*to) - other.1.max(*from);
+        let same = strides.iter().filter(|other| other.0 == *side).max_by(|a, b| overlap(a).total_cmp(&overlap(b)))?;
+        (overlap(&same) > 0.3 && same.3.is_finite()).then(|| 100.0 * (same.3 - length_m))
+    };
+    let errors_cm: Vec<f64> = truth.strides.iter().filter_map(error_cm).collect();
+    let absolute: Vec<f64> = errors_cm.iter().map(|error| error.abs()).collect();
+    let name = |what: &str| format!("foot_imu.stride_length{at}.{what}");
+    Ok(vec![
+        Figure::lower(name("mae"), mean(&absolute), "cm").gate(3.8).aim(2.5).anchor("gaitmap", 3.8),
+        Figure::lower(name("rmse"), rms(&errors_cm), "cm").gate(4.6).anchor("gaitmap", 4.6),
+        Figure::lower(name("bias"), mean(&errors_cm).abs(), "cm"),
+        Figure::higher(name("found"), 100.0 * errors_cm.len() as f64 / truth.strides.len() as f64, "%").gate(95.0),
+    ])
+}
+
+/// Side and time of the events of one name.
+fn found<'a>(port: &Port, rows: &'a RecordBatch, event: &str) -> Vec<(&'a str, f64)> {
+    let column = |name: &str| strings(rows, port.schema.index(name).expect("an event's column"));
+    let (names, sides) = (column("event"), column("side"));
+    (0..rows.num_rows()).filter(|row| names.value(*row) == event).map(|row| (sides.value(row), times(rows)[row] as f64 * 1e-9)).collect()
+}
+
+/// How much later the nearest event of that side is, when it is the same one.
+fn nearest(events: &[(&str, f64)], side: &str, time_s: f64) -> Option<f64> {
+    let errors = events.iter().filter(|other| other.0 == side).map(|other| other.1 - time_s);
+    errors.min_by(|a, b| a.abs().total_cmp(&b.abs())).filter(|error| error.abs() <= SAME_S)
+}
+
+/// What the markers say.
+struct Truth {
+    /// Event, side and time.
+    contacts: Vec<(&'static str, String, f64)>,
+    /// Side, times of the two rests, and length.
+    strides: Vec<(String, f64, f64, f64)>,
+}
+
+impl Truth {
+    fn read(bench: &Bench) -> Result<Self, AccuracyError> {
+        let (events, markers) = (Table::read(bench, "stride_events_sample.csv", 1)?, Table::read(bench, "mocap_sample.csv", 2)?);
+        let mut truth = Self { contacts: Vec::new(), strides: Vec::new() };
+        for row in 0..events.rows.len() {
+            let side = events.text(row, "foot");
+            let time_s = |name: &str| events.number(row, name) / IMU_HZ;
+            let (_, marker, _) = FEET.iter().find(|foot| foot.0 == side).expect("a foot is left or right");
+            let heel_m = |at_s: f64| {
+                let frame = (at_s * MARKERS_HZ).round() as usize;
+                ["x", "y"].map(|axis| markers.number(frame, &format!("{marker}_FCC {axis}")) * 1e-3)
+            };
+            let (from, to) = (heel_m(time_s("start")), heel_m(time_s("end")));
+            let length_m = (to[0] - from[0]).hypot(to[1] - from[1]);
+            truth.strides.push((side.clone(), time_s("start"), time_s("end"), length_m));
+            for (event, time_s) in
+                [("initial_contact", time_s("pre_ic")), ("final_contact", time_s("tc")), ("initial_contact", time_s("ic"))]
+            {
+                let contact = (event, side.clone(), time_s);
+                if !truth.contacts.contains(&contact) {
+                    truth.contacts.push(contact);
+                }
+            }
+        }
+        Ok(truth)
+    }
+
+    /// Whether the markers say all contacts of that time.
+    fn covers(&self, time_s: f64) -> bool {
+        let (first, last) = self.strides.iter().fold((f64::MAX, f64::MIN), |all, stride| (all.0.min(stride.1), all.1.max(stride.2)));
+        (first..last).contains(&time_s)
+    }
+}
+
+/// A CSV file whose first lines, joined by a space, name its columns.
+struct Table {
+    columns: BTreeMap<String, usize>,
+    rows: Vec<csv::StringRecord>,
+}
+
+impl Table {
+    fn read(bench: &Bench, file: &str, header: usize) -> Result<Self, AccuracyError> {
+        let path = bench.path(&format!("{FOLDER}/{file}"))?;
+        let malformed = |error: csv::Error| AccuracyError::Malformed { path: Path::new(&path).to_owned(), what: error.to_string() };
+        let mut reader = csv::ReaderBuilder::new().has_headers(false).from_path(&path).map_err(malformed)?;
+        let mut rows = reader.records().collect::<Result<Vec<_>, _>>().map_err(malformed)?;
+        let names = rows.drain(..header).collect::<Vec<_>>();
+        let name = |column: usize| names.iter().filter_map(|line| line.get(column)).collect::<Vec<_>>().join(" ");
+        Ok(Self { columns: (0..names[0].len()).map(|column| (name(column), column)).collect(), rows })
+    }
+
+    fn text(&self, row: usize, name: &str) -> String {
+        self.rows[row][self.columns[name]].to_owned()
+    }
+
+    fn number(&self, row: usize, name: &str) -> f64 {
+        self.rows[row][self.columns[name]].parse().unwrap_or(f64::NAN)
+    }
+}
+
+/// One foot's sensor as a stream, every `step`th sample of it.
+fn imu(table: &Table, side: &str, turned: Quaternion, step: usize) -> Stream {
+    let rate = Rate::new(1024, 5 * step as u64).expect("a rate");
+    let file = serde_json::from_value(json!({ "kind": "imu", "rate": rate, "segment": "foot", "side": side, "magnetometer": false }));
+    let sensors = [(format!("foot_{side}"), file.expect("a sensor"))].into();
+    let rig = RigFile { rig: "gaitmap".to_owned(), sensors }.resolve();
+    let port = Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() };
+    let rows: Vec<usize> = (0..table.rows.len()).step_by(step).collect();
+    let vector = |instrument: &str, scale: f64| -> Vec<[f64; 3]> {
+        let names = ["x", "y", "z"].map(|axis| format!("{side}_sensor {instrument}_{axis}"));
+        rows.iter().map(|row| rotate(turned, names.each_ref().map(|name| scale * table.number(*row, name)))).collect()
+    };
+    let (accel, gyro) = (vector("acc", 1.0), vector("gyr", 1_f64.to_radians()));
+    let count = 0..rows.len() as i64;
+    let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
+        TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| rate.grid_time(k)).collect::<Int64Array>()) as ArrayRef,
+        SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
+        name => {
+            let values = if name.starts_with("gyro") { &gyro } else { &accel };
+            let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("a measured column names its axis");
+            nan_as_null(values.iter().map(|value| value[axis]).collect())
+        }
+    });
+    let batch = RecordBatch::try_new(port.schema.columns.clone(), columns.collect()).expect("the columns fit an IMU's schema");
+    (port, batch)
+}

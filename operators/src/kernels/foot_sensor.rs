@@ -1,0 +1,124 @@
+//! Which columns of a stream are a foot's IMU, and on which foot is it?
+
+use std::collections::BTreeMap;
+
+use arrow_schema::DataType;
+use proprio_core::rig::Side;
+use proprio_core::schema::{FieldExt, meta};
+use proprio_core::{Findings, PlanFinding, Port, RecordBatch, rows};
+
+use super::foot_motion::Sample;
+use super::gait_event::Foot;
+
+/// The least rate that times a contact and follows an impact.
+const LEAST_HZ: f64 = 50.0;
+/// The highest, so that a motion's samples are bounded.
+const MOST_HZ: f64 = 4000.0;
+
+/// One input.
+#[derive(Clone, Copy, Debug)]
+pub struct FootSensor {
+    /// Its port.
+    pub port: usize,
+    /// On which foot it is.
+    pub foot: Foot,
+    /// Nanoseconds between samples.
+    pub period_ns: i64,
+    accel: [usize; 3],
+    gyro: [usize; 3],
+}
+
+impl FootSensor {
+    /// All inputs as sensors of feet, no two of them on one foot. `sides` tells feet by sensor; else the rig does, else the name.
+    pub fn all(ports: &[Port], sides: &BTreeMap<String, Side>, findings: &mut Findings) -> Vec<Self> {
+        let mut sensors: Vec<Self> = Vec::new();
+        for (index, port) in ports.iter().enumerate() {
+            let Some(sensor) = Self::of(index, port, sides, findings) else { continue };
+            if let Some(other) = sensors.iter().find(|other| other.foot == sensor.foot) {
+                let message = format!("`{}` and `{}` are both on the {} foot", ports[other.port].stream, port.stream, sensor.foot.name());
+                let help = "give one sensor a foot: its `side` in the rig, or `side: { <sensor>: left }` here";
+                findings.push(PlanFinding::input(index, message).help(help));
+            }
+            sensors.push(sensor);
+        }
+        for name in sides.keys().filter(|name| !ports.iter().any(|port| port.prefix() == name.as_str())) {
+            let known = ports.iter().map(Port::prefix).collect::<Vec<_>>().join(", ");
+            let finding = PlanFinding::config(format!("/side/{name}"), format!("there is no sensor `{name}`"));
+            findings.push(finding.help(format!("the sensors are {known}")));
+        }
+        if ports.is_empty() {
+            findings.push(PlanFinding::step("no IMU among the inputs").help("read `imu/foot_*`"));
+        }
+        sensors
+    }
+
+    fn of(index: usize, port: &Port, sides: &BTreeMap<String, Side>, findings: &mut Findings) -> Option<Self> {
+        let gyro = triple(index, port, "gyro", "rad_per_s", "rad/s", findings);
+        let accel = triple(index, port, "accel", "m_per_s2", "m/s^2", findings);
+        if !port.schema.keys.is_empty() {
+            findings.push(PlanFinding::input(index, format!("`{}` has several rows an instant", port.stream)));
+        }
+        let period_ns = match port.schema.rate {
+            Some(rate) if (LEAST_HZ..=MOST_HZ).contains(&rate.hertz()) => rate.period_ns(),
+            Some(rate) => {
+                let message = format!("`{}` runs at {rate}, which is not between {LEAST_HZ} Hz and {MOST_HZ} Hz", port.stream);
+                findings.push(PlanFinding::input(index, message).help("100 Hz and more are usual for feet"));
+                return None;
+            }
+            None => {
+                let finding = PlanFinding::input(index, format!("`{}` has no rate", port.stream));
+                findings.push(finding.help("read an IMU's own stream, such as imu/foot_left"));
+                return None;
+            }
+        };
+        let (gyro, accel) = (gyro?, accel?);
+        let configured = sides.get(port.prefix()).map(|side| Foot::parse(side.name()));
+        let declared = || port.schema.columns.field(gyro[0]).meta(meta::SIDE).map(Foot::parse).filter(|foot| *foot != Foot::Unknown);
+        let foot = configured.or_else(declared).unwrap_or_else(|| named(port.prefix()));
+        Some(Self { port: index, foot, period_ns, accel, gyro })
+    }
+
+    /// The sample of a row; `None` where a value is missing.
+    pub fn sample(&self, batch: &RecordBatch, row: usize) -> Option<Sample> {
+        let vector = |columns: [usize; 3]| columns.map(|column| rows::float_or_nan(rows::floats(batch, column), row));
+        let (accel_m_per_s2, gyro_rad_per_s) = (vector(self.accel), vector(self.gyro));
+        let is_whole = accel_m_per_s2.iter().chain(&gyro_rad_per_s).all(|value| value.is_finite());
+        is_whole.then(|| Sample { time_ns: rows::times(batch)[row], accel_m_per_s2, gyro_rad_per_s })
+    }
+}
+
+/// The foot that a sensor's name holds as a word.
+fn named(name: &str) -> Foot {
+    name.split('_').map(Foot::parse).find(|foot| *foot != Foot::Unknown).unwrap_or(Foot::Unknown)
+}
+
+/// The three columns of one of the sensor's instruments, by their names.
+pub fn triple(index: usize, port: &Port, name: &str, suffix: &str, unit: &str, findings: &mut Findings) -> Option<[usize; 3]> {
+    let mut indices = [0; 3];
+    for (slot, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
+        let wanted = format!("{name}_{axis}_{suffix}");
+        let Some(found) = port.schema.index(&wanted) else {
+            let finding = PlanFinding::input(index, format!("`{}` has no column `{wanted}`", port.stream));
+            findings.push(finding.help("read the stream of an IMU, such as imu/foot_left"));
+            return None;
+        };
+        let field = port.schema.columns.field(found);
+        if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
+            let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
+            findings.push(PlanFinding::input(index, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
+            return None;
+        }
+        *slot = found;
+    }
+    Some(indices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_tells_the_foot() {
+        assert_eq!(["foot_left", "right", "pelvis", "upright"].map(named), [Foot::Left, Foot::Right, Foot::Unknown, Foot::Unknown]);
+    }
+}
