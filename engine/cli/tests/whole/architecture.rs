@@ -75,6 +75,34 @@ fn only_the_agreed_entries_stand_at_the_top() {
     }
 }
 
+/// Methods of floats that std takes from glibc, which picks its instructions at run time (ARCHITECTURE.md, "same bytes").
+const TRANSCENDENTAL: [&str; 20] = [
+    "sin", "cos", "tan", "sin_cos", "asin", "acos", "atan", "atan2", "sinh", "cosh", "tanh", "exp", "exp2", "exp_m1", "ln", "ln_1p",
+    "log10", "log2", "powf", "hypot",
+];
+
+#[test]
+fn transcendentals_come_from_libm() {
+    let mut folders = ["operators/src", "engine/core/src", "engine/runtime/src"].map(|folder| root().join(folder)).to_vec();
+    let (mut files, mut found) = (0, Vec::new());
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("it can be listed").map(|entry| entry.expect("it can be listed").path()) {
+            if entry.is_dir() {
+                folders.extend((!entry.ends_with("tests")).then_some(entry));
+                continue;
+            }
+            let text = std::fs::read_to_string(&entry).expect("a source is text");
+            let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+            let is_called = |line: &str| TRANSCENDENTAL.iter().any(|method| line.contains(&format!(".{method}(")));
+            let lines = code.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//") && is_called(line));
+            found.extend(lines.map(|(number, line)| format!("{}:{}: {}", entry.display(), number + 1, line.trim())));
+            files += 1;
+        }
+    }
+    assert!(files > 100, "{files} files were read");
+    assert!(found.is_empty(), "{found:#?}");
+}
+
 /// What `cargo metadata` says of the workspace, as far as it is asked here.
 #[derive(Deserialize)]
 struct Metadata {
