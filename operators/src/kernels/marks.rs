@@ -186,7 +186,7 @@ impl Track {
 
     fn is_active_at(&self, time: TimeNs) -> bool {
         let before = self.marks.iter().take_while(|mark| mark.time < time);
-        let since = before.fold(self.active_since, |since, mark| active_since(since, mark));
+        let since = before.fold(self.active_since, active_since);
         since.is_some_and(|since| time.saturating_sub(since) < LONGEST_ACTIVITY_NS)
     }
 
