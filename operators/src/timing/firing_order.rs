@@ -27,7 +27,7 @@
 //! Surface EMG can't isolate transversus abdominis: the pair is called TrA/IO. Of several onsets within `search` the one nearest to the
 //! window counts. **Delay**: an event is judged once the watermark has passed its search window. What isn't there is `unknown`: no
 //! onset, an onset that was refused, a muscle that was active already, a bad channel, a gap that a quality column tells of. A crossing
-//! needs samples without a gap of five periods.
+//! needs samples without a gap of five periods. Two streams that both hold the reference give two rows for it: read one.
 //!
 //! ```yaml
 //! op: firing_order

@@ -15,3 +15,4 @@ mod recordings;
 mod run;
 mod signal;
 mod sync_by_motion;
+mod timing;
