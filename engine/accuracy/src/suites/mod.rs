@@ -2,6 +2,7 @@
 
 mod activation;
 mod firing_order;
+mod lumbar_rotation;
 mod orientation;
 mod pelvic_drop;
 
@@ -21,4 +22,5 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &activation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE];
+pub const SUITES: &[&Suite] =
+    &[&orientation::SUITE, &activation::SUITE, &firing_order::SUITE, &pelvic_drop::SUITE, &lumbar_rotation::SUITE];
