@@ -9,7 +9,7 @@ mod error;
 mod figure;
 mod recorded;
 mod report;
-mod simulated;
+mod simulated_session;
 mod statistics;
 mod suites;
 mod worn;

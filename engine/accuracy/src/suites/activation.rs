@@ -12,7 +12,7 @@ use super::Suite;
 use crate::bench::Bench;
 use crate::error::AccuracyError;
 use crate::figure::Figure;
-use crate::simulated::Simulated;
+use crate::simulated_session::Simulated;
 
 pub const SUITE: Suite =
     Suite { name: "activation", about: "under-activity of a simulated gluteus medius against the personal band", measure };

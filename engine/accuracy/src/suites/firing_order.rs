@@ -13,7 +13,7 @@ use super::Suite;
 use crate::bench::Bench;
 use crate::error::AccuracyError;
 use crate::figure::Figure;
-use crate::simulated::{Simulated, nearest};
+use crate::simulated_session::{Simulated, nearest};
 use crate::statistics::{mean, quantile};
 
 pub const SUITE: Suite =

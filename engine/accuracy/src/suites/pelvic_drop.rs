@@ -22,7 +22,7 @@ use super::Suite;
 use crate::bench::{Bench, Stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
-use crate::simulated::Simulated;
+use crate::simulated_session::Simulated;
 use crate::statistics::{deviation, mean};
 use crate::worn::{placement, worn};
 
