@@ -51,6 +51,15 @@ impl Expectation {
         }
         Ok(Self { muscles: names.into_iter().map(Name::parse).collect(), reference: reference.to_owned(), window_ns })
     }
+
+    /// Every muscle that it can mean, with its side, sorted.
+    pub fn watched(&self) -> Vec<String> {
+        let sides = side_of(&self.reference).map_or([Some("left"), Some("right")], |(_, side)| [Some(side), None]);
+        let mut names: Vec<String> = self.muscles.iter().flat_map(|name| sides.iter().filter_map(|side| name.resolve(*side))).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
 }
 
 impl Name {

@@ -1,5 +1,6 @@
 //! What is said of muscles around a reference event: latency, probabilities, verdict, and the verdict on their order.
 
+use super::expectation::{Expectation, Name};
 use super::precedence::{Uncertain, are_simultaneous, before, in_order, normal_cdf};
 
 /// A muscle of an expectation.
@@ -9,6 +10,15 @@ pub struct Member {
     pub name: String,
     /// Which muscle is meant, for a reference event without a side, on the left, on the right.
     pub slots: [Option<usize>; 3],
+}
+
+impl Member {
+    /// Those of an expectation, where slots count through the `watched` muscles.
+    pub fn of(expectation: &Expectation, watched: &[String]) -> Vec<Self> {
+        let slot = |name: Option<String>| name.and_then(|name| watched.iter().position(|other| *other == name));
+        let slots = |name: &Name| [None, Some("left"), Some("right")].map(|side| slot(name.resolve(side)));
+        expectation.muscles.iter().map(|name| Self { name: name.written(), slots: slots(name) }).collect()
+    }
 }
 
 /// An onset after its reference event, negative before it.

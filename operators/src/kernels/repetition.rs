@@ -50,10 +50,14 @@ pub fn last_departure(times: &[TimeNs], values: &[f64], rest_deg: f64, threshold
     }
 }
 
-/// How far an angle went from its rest, and when it first went beyond `threshold_deg` for `hold_ns`.
-pub fn follow(times: &[TimeNs], values: &[f64], rest_deg: f64, threshold_deg: f64, hold_ns: i64) -> Follow {
+/// Share of its amplitude that an angle has gone at its onset, so that the onset doesn't depend on how far it goes.
+const ONSET_SHARE: f64 = 0.2;
+
+/// How far an angle went from its rest, and when it first went beyond a fifth of that, and beyond `least_deg`, for `hold_ns`.
+pub fn follow(times: &[TimeNs], values: &[f64], rest_deg: f64, least_deg: f64, hold_ns: i64) -> Follow {
     let off: Vec<f64> = values.iter().map(|value| turned_deg(*value, rest_deg).abs()).collect();
     let amplitude_deg = off.iter().copied().fold(0.0, f64::max);
+    let threshold_deg = least_deg.max(ONSET_SHARE * amplitude_deg);
     let (mut beyond_from, mut onset) = (None, None);
     for (row, off_deg) in off.iter().enumerate() {
         if *off_deg <= threshold_deg {

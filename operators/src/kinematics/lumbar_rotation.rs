@@ -5,16 +5,16 @@
 //! when the limb leaves its rest in the direction `towards` and goes on for `movement` at least; it ends when the limb is still again
 //! (within `still` for `rest`). Then one row comes out for each rotation, without further **delay**:
 //!
-//! - `start_ns`: the limb's onset, 2° beyond its rest; `limb_amplitude_deg`: how far it went;
-//! - `amplitude_deg`: the furthest that the rotation went from its rest, from 300 ms before the limb's onset to the end;
-//! - `onset_after_ms`: the rotation's onset (beyond `onset` for 50 ms) after the limb's, negative before it; null where there is none;
+//! - `start_ns`: the limb's onset, when it has gone a fifth of its way; `limb_amplitude_deg`: how far it went;
+//! - `amplitude_deg`: the furthest that the rotation went from its rest, from 300 ms before the limb left its own to the end;
+//! - `onset_after_ms`: the rotation's onset (a fifth of its own way, and beyond `onset`, for 50 ms) after the limb's, negative before it;
+//!   null where there is none;
 //! - `baseline_deg`, `deviation_deg`, `limit_deg`: against the personal baseline, the mean and SD of the first `baseline` repetitions,
 //!   which so must be usual ones; the limit is 2 SD, and 5° at least, since less is within the measurement's noise;
 //! - `baseline_onset_ms`: the same of the onset; `is_early`: earlier than that by more than 2 SD and `early`;
 //! - `verdict`: `large`, `early`, `large_and_early`, `usual`, `learning`, or `unknown` with a `reason`.
 //!
-//! Onsets are threshold crossings between two samples, so both depend on how fast each angle goes: compare them within a person and a
-//! task. Early lumbopelvic rotation with limb movement is described in low-back pain (Scholtes, Gombatto and Van Dillen 2009); the limits are
+//! Onsets are crossings between two samples. A small rotation's is the later for `onset`: compare them within a person and a task. Early lumbopelvic rotation with limb movement is described in low-back pain (Scholtes, Gombatto and Van Dillen 2009); the limits are
 //! engineering choices. Gaps: a null or a step beyond five periods ends a repetition as `unknown`. A movement slower than `still` a
 //! `rest` (10 °/s) looks like rest.
 //!
@@ -41,11 +41,11 @@
 //! ```
 //! ```csv
 //! time_ns,rotation,start_ns,limb_amplitude_deg,amplitude_deg,onset_after_ms,baseline_deg,deviation_deg,limit_deg,baseline_onset_ms,is_early,verdict,reason
-//! 2330000000,pelvis_rotation_deg,1524229657,40.0,4.16295,347.956,,,,,,learning,
-//! 5330000000,pelvis_rotation_deg,4524229657,40.0,4.14344,342.57,,,,,,learning,
-//! 8330000000,pelvis_rotation_deg,7524229657,40.0,12.8637,-119.57,4.15319,8.71051,5.0,345.263,true,large_and_early,
+//! 2330000000,pelvis_rotation_deg,1589732479,40.0,4.16295,189.17,,,,,,learning,
+//! 5330000000,pelvis_rotation_deg,4589732479,40.0,4.14344,199.323,,,,,,learning,
+//! 8330000000,pelvis_rotation_deg,7589732479,40.0,12.8637,-148.233,4.15319,8.71051,5.0,194.247,true,large_and_early,
 //! 11000000000,pelvis_rotation_deg,10524229657,,,,,,,,,unknown,samples are missing
-//! # 4 rows, every bit hashed: 99166fc07ed0ecb5
+//! # 4 rows, every bit hashed: 015410812527b747
 //! ```
 
 use std::collections::BTreeMap;
@@ -63,7 +63,7 @@ use crate::kernels::baseline::{Band, Learner};
 use crate::kernels::names::suggest;
 use crate::kernels::repetition::{follow, last_departure, mean_deg, range_deg, turned_deg};
 
-/// How far the limb goes from its rest before its movement counts as begun.
+/// How far from its rest the limb has left it.
 const LIMB_ONSET_DEG: f64 = 2.0;
 /// How long before the limb a rotation may begin, and how long it must then stay.
 const LEAD_NS: i64 = 300_000_000;
@@ -148,7 +148,7 @@ fn rest() -> Duration {
 }
 
 fn onset() -> Angle {
-    Angle::new(2.0)
+    Angle::new(1.0)
 }
 
 fn longest() -> Duration {
@@ -383,17 +383,18 @@ impl LumbarRotation {
         }
     }
 
-    fn judge(&self, state: &mut State, onset: TimeNs, time: TimeNs) -> Vec<Judged> {
-        let begins = onset.saturating_sub(LEAD_NS);
+    fn judge(&self, state: &mut State, left: TimeNs, time: TimeNs) -> Vec<Judged> {
+        let begins = left.saturating_sub(LEAD_NS);
         let first = state.times.partition_point(|row| *row < begins);
         let rest_from = state.times.partition_point(|row| *row < begins.saturating_sub(self.config.rest.nanoseconds()));
         if first - rest_from < 3 {
-            return self.unknown(time, onset, "no rest before it").collect();
+            return self.unknown(time, left, "no rest before it").collect();
         }
         let rest_deg = |column: usize| mean_deg(&state.values[column][rest_from..first]);
         let over = |column: usize| (&state.times[first..], &state.values[column][first..]);
         let (times, limb) = over(0);
-        let limb_deg = follow(times, limb, rest_deg(0), LIMB_ONSET_DEG, 0).amplitude_deg;
+        let limb = follow(times, limb, rest_deg(0), LIMB_ONSET_DEG, 0);
+        let start = limb.onset.unwrap_or(left);
         let found = |rotation: usize| {
             let (times, values) = over(rotation + 1);
             follow(times, values, rest_deg(rotation + 1), self.config.onset.degrees(), HOLD_NS)
@@ -403,7 +404,7 @@ impl LumbarRotation {
         for (rotation, found) in found.into_iter().enumerate() {
             let [amplitude, onsets] = &mut state.learners[rotation];
             let band = self.bands[rotation].or(amplitude.band(self.config.baseline));
-            let after_ms = found.onset.map_or(f64::NAN, |at| (at - onset) as f64 / 1e6);
+            let after_ms = found.onset.map_or(f64::NAN, |at| (at - start) as f64 / 1e6);
             let onset_band = onsets.band(self.config.baseline);
             let limit_deg = band.map_or(f64::NAN, |band| (2.0 * band.sd).max(self.config.limit.degrees()));
             let deviation_deg = band.map_or(f64::NAN, |band| found.amplitude_deg - band.mean);
@@ -418,8 +419,8 @@ impl LumbarRotation {
                 (Some(false), false) => "usual",
             };
             let mean = |band: Option<Band>| band.map_or(f64::NAN, |band| band.mean);
-            let numbers = [limb_deg, found.amplitude_deg, after_ms, mean(band), deviation_deg, limit_deg, mean(onset_band)];
-            judged.push(Judged { time, rotation, start: Some(onset), numbers, is_early, verdict, reason: None });
+            let numbers = [limb.amplitude_deg, found.amplitude_deg, after_ms, mean(band), deviation_deg, limit_deg, mean(onset_band)];
+            judged.push(Judged { time, rotation, start: Some(start), numbers, is_early, verdict, reason: None });
         }
         judged
     }

@@ -372,19 +372,14 @@ impl PelvicDrop {
     fn take_event(&self, state: &mut State, event: GaitEvent) -> Option<Step> {
         let carrying = event.foot.other();
         let (own, other) = (usize::from(event.foot == Foot::Right), usize::from(carrying == Foot::Right));
-        match event.kind {
-            Kind::FinalContact => {
-                // A foot that leaves doesn't carry: what it was said to carry is a mistake.
-                let broken = state.legs[own].support.take();
-                state.legs[other].support.get_or_insert(Support::new(event.time_ns));
-                let reason = "the carrying foot left as well";
-                broken.map(|support| Step::unknown(event.time_ns, event.foot, &support, reason))
-            }
-            Kind::InitialContact => {
-                let support = state.legs[other].support.take()?;
-                self.judge(&mut state.legs[other], event.time_ns, carrying, &support)
-            }
+        if event.kind == Kind::InitialContact {
+            let support = state.legs[other].support.take()?;
+            return self.judge(&mut state.legs[other], event.time_ns, carrying, &support);
         }
+        // A foot that leaves doesn't carry: what it was said to carry is a mistake.
+        let broken = state.legs[own].support.take();
+        state.legs[other].support.get_or_insert(Support::new(event.time_ns));
+        broken.map(|support| Step::unknown(event.time_ns, event.foot, &support, "the carrying foot left as well"))
     }
 
     /// Standing without events: `bent` is how much further the left knee is bent than the right one.

@@ -27,7 +27,7 @@
 //! Surface EMG can't isolate transversus abdominis: the pair is called TrA/IO. Of several onsets within `search` the one nearest to the
 //! window counts. **Delay**: an event is judged once the watermark has passed its search window. What isn't there is `unknown`: no
 //! onset, an onset that was refused, a muscle that was active already, a bad channel, a gap that a quality column tells of. A crossing
-//! needs samples without a gap of five periods.
+//! needs samples without a gap of five periods. Two streams that both hold the reference give two rows for it: read one.
 //!
 //! ```yaml
 //! op: firing_order
@@ -178,7 +178,7 @@ impl Configure for Config {
         self.check_limits(&mut findings);
         let Ok(expectation) = expectation else { return Err(findings) };
         let streams = mark_streams(ports, self.event_sd.map(|sd| sd.seconds() * 1e3), self.model_sd.seconds() * 1e3);
-        let watched = watched(&expectation);
+        let watched = expectation.watched();
         self.check_names(&expectation, &watched, &streams, ports, &mut findings);
         let qualities = qualities(ports, &watched);
         for (port, input) in ports.iter().enumerate() {
@@ -205,7 +205,7 @@ impl Configure for Config {
         }
         let lag_ns =
             crossings.iter().map(|crossing| crossing.crossing.hold_ns + crossing.crossing.gap_ns).fold(search_ns[1].max(0), i64::max);
-        let members = members(&expectation, &watched);
+        let members = Member::of(&expectation, &watched);
         let output = output(&members);
         let bands = watched
             .iter()
@@ -272,24 +272,6 @@ impl Config {
             findings.push(finding);
         }
     }
-}
-
-/// Every muscle that the expectation can mean, sorted.
-fn watched(expectation: &Expectation) -> Vec<String> {
-    let sides = side_of(&expectation.reference).map_or([Some("left"), Some("right")], |(_, side)| [Some(side), None]);
-    let mut names: Vec<String> = expectation.muscles.iter().flat_map(|name| sides.iter().filter_map(|side| name.resolve(*side))).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-fn members(expectation: &Expectation, watched: &[String]) -> Vec<Member> {
-    let slot = |name: Option<String>| name.and_then(|name| watched.iter().position(|other| *other == name));
-    let member = |name: &crate::kernels::expectation::Name| Member {
-        name: name.written(),
-        slots: [None, Some("left"), Some("right")].map(|side| slot(name.resolve(side))),
-    };
-    expectation.muscles.iter().map(member).collect()
 }
 
 /// The quality columns of watched muscles: muscle, port, column.

@@ -16,3 +16,4 @@ mod run;
 mod segment_alignment;
 mod signal;
 mod sync_by_motion;
+mod timing;

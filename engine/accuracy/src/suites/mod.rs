@@ -7,9 +7,11 @@ mod force_events;
 mod gait_phase;
 mod joint_angles_markers;
 mod lower_back;
+mod lumbar_rotation;
 mod marker_events;
 mod orientation;
 mod pelvic_drop;
+mod segment_alignment;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
@@ -29,6 +31,7 @@ pub struct Suite {
 /// All of them.
 pub const SUITES: &[&Suite] = &[
     &orientation::SUITE,
+    &segment_alignment::SUITE,
     &joint_angles_markers::SUITE,
     &force_events::SUITE,
     &marker_events::SUITE,
@@ -38,4 +41,5 @@ pub const SUITES: &[&Suite] = &[
     &activation::SUITE,
     &firing_order::SUITE,
     &pelvic_drop::SUITE,
+    &lumbar_rotation::SUITE,
 ];
