@@ -69,7 +69,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { least_height_m_per_s2: 0.25, least_height_share: 0.2, shortest_step: Duration::new(0.3), least_yaw_deg_per_s: 1.0 }
+        Self { least_height_m_per_s2: 0.15, least_height_share: 0.2, shortest_step: Duration::new(0.3), least_yaw_deg_per_s: 1.0 }
     }
 }
 

@@ -62,6 +62,7 @@ impl Clock {
             (Kind::FinalContact, true) => self.within(time_ns, 0),
             (Kind::InitialContact, false) => self.within(time_ns, 1),
             (Kind::FinalContact, false) => self.within(time_ns, 2),
+            (Kind::FlatFoot | Kind::HeelOff, _) => {}
         }
     }
 

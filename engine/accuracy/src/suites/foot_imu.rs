@@ -197,7 +197,8 @@ impl Truth {
 
     /// Whether the markers say all contacts of that time.
     fn covers(&self, time_s: f64) -> bool {
-        let (first, last) = self.strides.iter().fold((f64::MAX, f64::MIN), |all, stride| (all.0.min(stride.start_s), all.1.max(stride.end_s)));
+        let (first, last) =
+            self.strides.iter().fold((f64::MAX, f64::MIN), |all, stride| (all.0.min(stride.start_s), all.1.max(stride.end_s)));
         (first..last).contains(&time_s)
     }
 }
