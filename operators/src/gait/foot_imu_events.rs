@@ -1,19 +1,20 @@
 //! When each foot reaches and leaves the ground, from an IMU on each foot.
 //!
-//! Reads one `imu/…` stream a foot; which foot is told by the rig's `side`, by `side` here, or by the sensor's name. Sensors may sit
-//! anywhere on the shoe and in any direction: between two times at which the foot is flat (angular rate below
-//! `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the principal axis of the angular rate give the axis about which the foot pitches,
-//! and its sense follows from the foot turning toe-down first. Initial contact is the instant at which the toe-up pitch is greatest, which
-//! is where the pitch rate changes sign at the swing's end (Sabatini et al. 2005); final contact the instant at which the push-off's pitch rate
-//! has fallen to three quarters of its peak, just before the greatest toe-down pitch.
+//! Reads one `imu/…` stream a foot; which foot is told by the rig's `side`, by `side` here, or by the sensor's name. Sensors may
+//! sit anywhere on the shoe and in any direction: between two times at which the foot is flat (angular rate below
+//! `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the principal axis of the angular rate give the axis
+//! about which the foot pitches, and its sense follows from the foot turning toe-down first. Initial contact is the instant at
+//! which the toe-up pitch is greatest, which is where the pitch rate changes sign at the swing's end (Sabatini et al. 2005);
+//! final contact the instant at which the push-off's pitch rate has fallen to three quarters of its peak, just before the
+//! greatest toe-down pitch.
 //!
 //! These are the kinematic contacts that marker methods give. The acceleration of the impact peaks some 25 ms after the initial
-//! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat again,
-//! at most `longest_motion` late. Samples that are missing are bridged by straight lines up to 50 ms; a longer gap cuts
-//! the motion short, and the next events come after the foot was flat again. Running, where a foot never rests, is not for this operator.
-//! Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it falls in turns; half of that where the motion
-//! is cut short, and for the initial contact of a foot that doesn't land on its heel. With `stance` there are two more events: `flat_foot`, when the foot has come to
-//! rest, and `heel_off`, when it begins to turn again.
+//! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat
+//! again, at most `longest_motion` late. Samples that are missing are bridged by straight lines up to 50 ms; a longer gap cuts
+//! the motion short, and the next events come after the foot was flat again. Running, where a foot never rests, is not for this
+//! operator. Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it falls in turns; half of that
+//! where the motion is cut short, and for the initial contact of a foot that doesn't land on its heel. With `stance` there are
+//! two more events: `flat_foot`, when the foot has come to rest, and `heel_off`, when it begins to turn again.
 //!
 //! ```yaml
 //! op: foot_imu_events

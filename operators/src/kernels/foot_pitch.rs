@@ -1,8 +1,8 @@
 //! How does a foot pitch from one rest to the next, and when does that say that it left and reached the ground?
 //!
-//! Between two rests on the floor a walking foot turns toe-down until it leaves the ground, swings back to toe-up, reaches
-//! the ground and turns down flat. The axis of that turning is found from the angular rate itself, whichever way the sensor
-//! is mounted: it is level at rest, and most of the turning is about it. Its sense follows from the order, since the first and the
+//! Between two rests on the floor a walking foot turns toe-down until it leaves the ground, swings back to toe-up, reaches the
+//! ground and turns down flat. The axis of that turning is found from the angular rate itself, whichever way the sensor is
+//! mounted: it is level at rest, and most of the turning is about it. Its sense follows from the order, since the first and the
 //! larger angle is the toe-down one.
 
 use proprio_core::TimeNs;

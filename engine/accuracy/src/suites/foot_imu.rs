@@ -1,10 +1,11 @@
-//! How far are the contacts and the stride lengths of foot IMUs from optical truth? Two 20 m walks with a turn (MaD Lab Erlangen).
+//! How far are the contacts and the stride lengths of foot IMUs from optical truth? Two 20 m walks with a turn (MaD Lab
+//! Erlangen).
 //!
-//! Truth is optical throughout and independent of the IMUs: `stride_events_sample.csv` holds contacts that were found in the markers of heel
-//! and toe (100 Hz, written in IMU samples), and `mocap_sample.csv` the heel marker, whose displacement between the marker
-//! system's own rests is the stride's length. `stride_borders_sample.csv` is labelled by hand on the IMU and not used. The optical initial contact
-//! lies about 25 ms before the impact in the acceleration. The sensors' axes are turned before they are measured, by another rotation for each foot,
-//! so that nothing depends on how they were mounted.
+//! Truth is optical throughout and independent of the IMUs: `stride_events_sample.csv` holds contacts that were found in the
+//! markers of heel and toe (100 Hz, written in IMU samples), and `mocap_sample.csv` the heel marker, whose displacement between
+//! the marker system's own rests is the stride's length. `stride_borders_sample.csv` is labelled by hand on the IMU and not used.
+//! The optical initial contact lies about 25 ms before the impact in the acceleration. The sensors' axes are turned before they
+//! are measured, by another rotation for each foot, so that nothing depends on how they were mounted.
 
 use std::collections::BTreeMap;
 use std::path::Path;

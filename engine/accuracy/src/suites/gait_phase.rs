@@ -1,8 +1,8 @@
 //! How far is the continuous gait phase from the truth? Three simulated minutes of walking at different speeds, whose stride time
 //! wanders by 2 and by 4 %: with the true contacts, and with those that the IMUs on the feet give.
 //!
-//! The true phase rises evenly between two true contacts of a foot. Errors go the short way around the cycle. A share of the time is not covered:
-//! the first stride, and what is lost to missed events.
+//! The true phase rises evenly between two true contacts of a foot. Errors go the short way around the cycle. A share of the time
+//! is not covered: the first stride, and what is lost to missed events.
 
 use arrow_array::RecordBatch;
 use proprio_core::rows::{float_or_nan, floats, times};
