@@ -93,7 +93,7 @@ impl Clock {
             self.contact_ns = Some(time_ns);
             return;
         };
-        let duration_ns = time_ns - before_ns;
+        let duration_ns = time_ns.saturating_sub(before_ns);
         if duration_ns < rule.shortest_ns {
             return;
         }

@@ -283,6 +283,10 @@ fn sensors_that_tell_no_foot_apart_are_all_named() {
         "Config(\"/still_deg_per_s\"): a flat foot turns by less than 5 to 150 degrees a second",
     ];
     assert_eq!(say("foot_imu_events", config, &[imu("imu_1", 100), imu("imu_2", 100)]), expected);
+    let mut pelvis = imu("pelvis", 100);
+    let fields = pelvis.schema.columns.fields().iter().map(|field| field.as_ref().clone().with("segment", "pelvis")).skip(1);
+    pelvis.schema = StreamSchema::new(fields.collect(), &[], pelvis.schema.rate);
+    assert_eq!(say("foot_imu_events", json!({}), &[pelvis]), ["Step: no foot's IMU among the inputs"]);
     let slow = imu("foot_left", 20);
     let expected = ["Input(0): `imu/foot_left` runs at 20 Hz, which is not between 50 Hz and 4000 Hz"];
     assert_eq!(say("foot_trajectory", json!({}), std::slice::from_ref(&slow)), expected);
