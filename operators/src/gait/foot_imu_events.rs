@@ -11,10 +11,12 @@
 //! These are the kinematic contacts that marker methods give. The acceleration of the impact peaks some 25 ms after the initial
 //! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat
 //! again, at most `longest_motion` late. Samples that are missing are bridged by straight lines up to 50 ms; a longer gap cuts
-//! the motion short, and the next events come after the foot was flat again. Running, where a foot never rests, is not for this
-//! operator. Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it falls in turns; half of that
-//! where the motion is cut short, and for the initial contact of a foot that doesn't land on its heel. With `stance` there are
-//! two more events: `flat_foot`, when the foot has come to rest, and `heel_off`, when it begins to turn again.
+//! the motion short, and the next events come after the foot was flat again. A foot that is still, but tilted by more than 15°
+//! from how it last rested, counts as moving for another 160 ms: it is held at the end of a slow swing. Running, where a foot
+//! never rests, is not for this operator. Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it
+//! falls in turns; half of that where the motion is cut short, and for the initial contact of a foot that doesn't land on its
+//! heel. With `stance` there are two more events: `flat_foot`, when the foot has come to rest, and `heel_off`, when it begins to
+//! turn again.
 //!
 //! ```yaml
 //! op: foot_imu_events

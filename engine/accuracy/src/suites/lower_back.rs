@@ -79,7 +79,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     Ok(figures)
 }
 
-/// The same on simulated walks at three speeds.
+/// The same on simulated walks, whose pelvis knows no loading response, so that times have another meaning.
 fn simulated(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     let mut tally = Tally::default();
     for walk in gait_phase::WALKS {
