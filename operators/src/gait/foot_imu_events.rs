@@ -1,12 +1,12 @@
 //! When each foot reaches and leaves the ground, from an IMU on each foot.
 //!
-//! Reads one `imu/…` stream a foot; which foot is told by the rig's `side`, by `side` here, or by the sensor's name. Sensors may
-//! sit anywhere on the shoe and in any direction: between two times at which the foot is flat (angular rate below
-//! `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the principal axis of the angular rate give the axis
-//! about which the foot pitches, and its sense follows from the foot turning toe-down first. Initial contact is the instant at
-//! which the toe-up pitch is greatest, which is where the pitch rate changes sign at the swing's end (Sabatini et al. 2005);
-//! final contact the instant at which the push-off's pitch rate has fallen to three quarters of its peak, just before the
-//! greatest toe-down pitch.
+//! Reads one `imu/…` stream a foot, and leaves out those that the rig puts on other segments; which foot is told by the rig's
+//! `side`, by `side` here, or by the sensor's name. Sensors may sit anywhere on the shoe and in any direction: between two times
+//! at which the foot is flat (angular rate below `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the
+//! principal axis of the angular rate give the axis about which the foot pitches, and its sense follows from the foot turning
+//! toe-down first. Initial contact is the instant at which the toe-up pitch is greatest, which is where the pitch rate changes
+//! sign at the swing's end (Sabatini et al. 2005); final contact the instant at which the push-off's pitch rate has fallen to
+//! three quarters of its peak, just before the greatest toe-down pitch.
 //!
 //! These are the kinematic contacts that marker methods give. The acceleration of the impact peaks some 25 ms after the initial
 //! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat
