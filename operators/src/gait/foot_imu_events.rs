@@ -1,23 +1,27 @@
 //! When each foot reaches and leaves the ground, from an IMU on each foot.
 //!
-//! Reads one `imu/…` stream a foot; which foot is told by the rig's `side`, by `side` here, or by the sensor's name. Sensors may sit
-//! anywhere on the shoe and in any direction: between two times at which the foot is flat (angular rate below
-//! `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the principal axis of the angular rate give the axis about which the foot pitches,
-//! and its sense follows from the foot turning toe-down first. Initial contact is the instant at which the toe-up pitch is greatest, which
-//! is where the pitch rate changes sign at the swing's end (Sabatini et al. 2005); final contact the instant at which the push-off's pitch rate
-//! has fallen to three quarters of its peak, just before the greatest toe-down pitch.
+//! Reads one `imu/…` stream a foot, and leaves out those that the rig puts on other segments; which foot is told by the rig's
+//! `side`, by `side` here, or by the sensor's name. Sensors may sit anywhere on the shoe and in any direction: between two times
+//! at which the foot is flat (angular rate below `still_deg_per_s` and acceleration near gravity for 80 ms) gravity and the
+//! principal axis of the angular rate give the axis about which the foot pitches, and its sense follows from the foot turning
+//! toe-down first. Initial contact is the instant at which the toe-up pitch is greatest, which is where the pitch rate changes
+//! sign at the swing's end (Sabatini et al. 2005); final contact the instant at which the push-off's pitch rate has fallen to
+//! three quarters of its peak, just before the greatest toe-down pitch.
 //!
 //! These are the kinematic contacts that marker methods give. The acceleration of the impact peaks some 25 ms after the initial
-//! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat again,
-//! at most `longest_motion` late. Samples that are missing are bridged by straight lines up to 50 ms; a longer gap cuts
-//! the motion short, and the next events come after the foot was flat again. Running, where a foot never rests, is not for this operator.
-//! Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it falls in turns, and half of that where the motion
-//! is cut short.
+//! contact; where contacts of force plates are due, `initial_contact_shift` moves them. Events come out when the foot is flat
+//! again, at most `longest_motion` late. Samples that are missing are bridged by straight lines up to 50 ms; a longer gap cuts
+//! the motion short, and the next events come after the foot was flat again. A foot that is still, but tilted by more than 15°
+//! from how it last rested, counts as moving for another 160 ms: it is held at the end of a slow swing. Running, where a foot
+//! never rests, is not for this operator. Confidence is 0.9 times the share of the rotation that is about the pitch axis, so it
+//! falls in turns; half of that where the motion is cut short, and for the initial contact of a foot that doesn't land on its
+//! heel. With `stance` there are two more events: `flat_foot`, when the foot has come to rest, and `heel_off`, when it begins to
+//! turn again.
 //!
 //! ```yaml
 //! op: foot_imu_events
 //! from: imu/*
-//! with: { initial_contact_shift: 5 ms }
+//! with: { initial_contact_shift: 5 ms, stance: true }
 //! input:
 //!   imu/foot_left:
 //!     sensor: { kind: imu, rate: 200 Hz, segment: foot, side: left, magnetometer: false }
@@ -43,21 +47,21 @@
 //! ```
 //! ```csv
 //! time_ns,event,side,confidence,method,threshold_n,filter
+//! 110000000,heel_off,right,0.9,foot_imu,,none
 //! 245976184,final_contact,right,0.9,foot_imu,,none
+//! 510000000,heel_off,left,0.9,foot_imu,,none
 //! 555000000,initial_contact,right,0.9,foot_imu,,none
 //! 645976184,final_contact,left,0.9,foot_imu,,none
+//! 650000000,flat_foot,right,0.9,foot_imu,,none
 //! 955000000,initial_contact,left,0.9,foot_imu,,none
-//! 1245976184,final_contact,right,0.9,foot_imu,,none
-//! 1555000000,initial_contact,right,0.9,foot_imu,,none
-//! 1645976184,final_contact,left,0.9,foot_imu,,none
-//! 1955000000,initial_contact,left,0.9,foot_imu,,none
-//! 2245976184,final_contact,right,0.9,foot_imu,,none
-//! 2555000000,initial_contact,right,0.9,foot_imu,,none
-//! 3245976184,final_contact,right,0.9,foot_imu,,none
+//! 1050000000,flat_foot,left,0.9,foot_imu,,none
+//! 1110000000,heel_off,right,0.9,foot_imu,,none
+//! …
 //! 3555000000,initial_contact,right,0.9,foot_imu,,none
 //! 3645976184,final_contact,left,0.45,foot_imu,,none
+//! 3650000000,flat_foot,right,0.9,foot_imu,,none
 //! 3955000000,initial_contact,left,0.45,foot_imu,,none
-//! # 14 rows, every bit hashed: 65ea368374cee6ee
+//! # 27 rows, every bit hashed: 6393da398e117f4a
 //! ```
 
 use std::collections::BTreeMap;
@@ -97,6 +101,8 @@ pub struct Config {
     least_range: Angle,
     /// Longest time from one rest of the foot to the next; a longer motion gives no events.
     longest_motion: Duration,
+    /// Whether `flat_foot` and `heel_off` are given too.
+    stance: bool,
     /// Added to every initial contact, such as `25 ms` to take out a bias known from force plates.
     initial_contact_shift: Duration,
     /// Added to every final contact.
@@ -111,6 +117,7 @@ impl Default for Config {
             still_m_per_s2: 3.0,
             least_range: Angle::new(20.0),
             longest_motion: Duration::new(3.0),
+            stance: false,
             initial_contact_shift: Duration::new(0.0),
             final_contact_shift: Duration::new(0.0),
         }
@@ -154,6 +161,7 @@ impl Configure for Config {
         let step = FootImuEvents {
             feet: sensors.into_iter().map(|sensor| (rule(&sensor), sensor)).collect(),
             least_rad: self.least_range.degrees().to_radians(),
+            stance: self.stance,
             shifts_ns: [self.final_contact_shift.nanoseconds(), self.initial_contact_shift.nanoseconds()],
             method: Method { name: "foot_imu", threshold_n: None, filter: "none".to_owned() },
             output: gait_event::schema(),
@@ -166,6 +174,7 @@ impl Configure for Config {
 struct FootImuEvents {
     feet: Vec<(Rule, FootSensor)>,
     least_rad: f64,
+    stance: bool,
     /// Added to final and to initial contacts.
     shifts_ns: [i64; 2],
     method: Method,
@@ -224,7 +233,15 @@ impl FootImuEvents {
         waiting.insert(GaitEvent { time_ns, kind: Kind::FinalContact, foot, confidence });
         if let Some(initial_ns) = swing.initial_contact_ns {
             let time_ns = initial_ns + self.shifts_ns[1];
+            let confidence = if swing.heel_first { confidence } else { 0.5 * confidence };
             waiting.insert(GaitEvent { time_ns, kind: Kind::InitialContact, foot, confidence });
+        }
+        if self.stance {
+            let time_ns = motion.samples[motion.first].time_ns;
+            waiting.insert(GaitEvent { time_ns, kind: Kind::HeelOff, foot, confidence });
+            if let Some(rest) = motion.samples.get(motion.end) {
+                waiting.insert(GaitEvent { time_ns: rest.time_ns, kind: Kind::FlatFoot, foot, confidence });
+            }
         }
     }
 }

@@ -1,20 +1,22 @@
 //! How far, how high and how fast does each foot swing? Stride length, clearance and turning from an IMU on each foot.
 //!
-//! Reads one `imu/…` stream a foot, mounted anywhere and in any direction, as `foot_imu_events` does. A foot stands still while its angular
-//! rate is below `still_deg_per_s` and its acceleration within `still_m_per_s2` of gravity for `still_for` (zero-velocity update;
-//! Foxlin 2005). From one still time to the next the angular rate is integrated from the tilt that gravity gives, and the acceleration
-//! twice; what is left of tilt and velocity at the end is taken back, the velocity in proportion to the squared steps of the acceleration, for
-//! most of its error comes from the heel's impact.
+//! Reads one `imu/…` stream a foot, mounted anywhere and in any direction, as `foot_imu_events` does. A foot stands still while
+//! its angular rate is below `still_deg_per_s` and its acceleration within `still_m_per_s2` of gravity for `still_for`
+//! (zero-velocity update; Foxlin 2005). From one still time to the next the angular rate is integrated from the tilt that gravity
+//! gives, and the acceleration twice; what is left of tilt and velocity at the end is taken back, the velocity in proportion to
+//! the squared steps of the acceleration, for most of its error comes from the heel's impact.
 //!
 //! One row a stride, keyed by `side`, at the instant at which the foot has stood still again for `still_for`: that is the delay.
-//! Length is the horizontal way from footprint to footprint in metres, ahead and to the left (`lateral_m`) of the foot's own direction; `velocity_m_per_s` is
-//! length over `stride_time_s`, from the initial contact before to this one, null after a stop of 3 s. `turning_deg` is the change of the
-//! foot's heading, left positive. Clearances are heights over the floor less the height at rest; `height_change_m` is what the integration itself says
-//! of the next footprint's height: stairs, or its error on level ground.
+//! Length is the horizontal way from footprint to footprint in metres, ahead and to the left (`lateral_m`) of the foot's own
+//! direction; `velocity_m_per_s` is length over `stride_time_s`, from the initial contact before to this one, null after a stop
+//! of 3 s. `turning_deg` is the change of the foot's heading, left positive. Clearances are heights over the floor less the
+//! height at rest; `height_change_m` is what the integration itself says of the next footprint's height: stairs, or its error on
+//! level ground.
 //!
-//! A stride whose figures can't be trusted has nulls and a `reason`: `no_zero_velocity` (the foot didn't stand still within `longest_motion`),
-//! `zero_velocity_missed` (it rested in between, but not still enough), `residual_velocity` (more than `max_residual_m_per_s` was left over). Movements
-//! without a swing of `least_range` give no row. Missing samples are bridged up to 50 ms; a longer gap ends the stride without a row.
+//! A stride whose figures can't be trusted has nulls and a `reason`: `no_zero_velocity` (the foot didn't stand still within
+//! `longest_motion`), `zero_velocity_missed` (it rested in between, but not still enough), `residual_velocity` (more than
+//! `max_residual_m_per_s` was left over). Movements without a swing of `least_range` give no row. Missing samples are bridged up
+//! to 50 ms; a longer gap ends the stride without a row.
 //!
 //! ```yaml
 //! op: foot_trajectory

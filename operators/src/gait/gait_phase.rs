@@ -1,16 +1,17 @@
 //! How far each foot is in its gait cycle: a continuous phase, 0 % at its initial contact, 100 % at its next.
 //!
 //! Reads one stream of gait events and gives a row for every point of the grid at which a foot walks. The phase is causal: at
-//! every instant it depends on the events up to then alone. It rises evenly to the predicted next contact, whose distance is the mean of
-//! the last `strides` strides; the foot's leaving and the other foot's contacts, whose shares in the cycle are learnt, correct the
-//! rate within the cycle, by as much as they have seen of it, without a jump. A new initial contact sets the phase to 0. Within
-//! a cycle it never falls; where the contact is later than predicted it waits at 100.
+//! every instant it depends on the events up to then alone. It rises evenly to the predicted next contact, whose distance is the
+//! mean of the last `strides` strides; the foot's leaving and the other foot's contacts, whose shares in the cycle are learnt,
+//! correct the rate within the cycle, by as much as they have seen of it, without a jump. A new initial contact sets the phase to
+//! 0. Within a cycle it never falls; where the contact is later than predicted it waits at 100.
 //!
-//! Null before two contacts of a foot, and when a contact is overdue by half a cycle (`patience`): then the foot stands, and two new
-//! contacts start it again. While neither foot walks there are no rows. The uncertainty is one standard deviation in percent of
-//! the cycle: 1 % for the contact itself, growing over the cycle with the error of the last predictions, and with the time for which a contact is overdue. The operator adds no
-//! delay: rows come out as soon as its events are decided, so theirs is its delay (40 ms for plates, up to half a stride for IMUs). Events of
-//! an unknown foot are left out, and so are contacts less than `shortest_stride` after the one before.
+//! Null before two contacts of a foot, and when a contact is overdue by half a cycle (`patience`): then the foot stands, and two
+//! new contacts start it again. While neither foot walks there are no rows. The uncertainty is one standard deviation in percent
+//! of the cycle: 1 % for the contact itself, growing over the cycle with the error of the last predictions, and with the time for
+//! which a contact is overdue. The operator adds no delay: rows come out as soon as its events are decided, so theirs is its
+//! delay (40 ms for plates, up to half a stride for IMUs). Events of an unknown foot are left out, and so are contacts less than
+//! `shortest_stride` after the one before.
 //!
 //! ```yaml
 //! op: gait_phase
@@ -46,11 +47,11 @@
 //! 1700000000,70.0,3.64005,20.0,1.41421
 //! 1800000000,80.0,4.12311,30.0,1.80278
 //! …
-//! 3700000000,,,100.0,5.03018
-//! 3800000000,,,100.0,5.03018
-//! 3900000000,,,100.0,5.03018
-//! 4000000000,,,100.0,5.03018
-//! # 31 rows, every bit hashed: 1e894e10fb388674
+//! 3700000000,,,100.0,13.4281
+//! 3800000000,,,100.0,22.7816
+//! 3900000000,,,100.0,32.3807
+//! 4000000000,,,100.0,42.0577
+//! # 31 rows, every bit hashed: 4fa104894c8b4c29
 //! ```
 
 use std::sync::Arc;

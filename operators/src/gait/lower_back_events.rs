@@ -1,15 +1,17 @@
 //! When each foot reaches and leaves the ground, from one IMU on the lower back.
 //!
-//! Reads one `imu/…` stream of a sensor fixed over the sacrum or the lumbar spine, in any direction. The norm of its acceleration, less gravity and smoothed
-//! by a Gaussian of 80 ms, has a top for every step (after Zijlstra and Hof 2003; Shin and Park 2011). The initial contact is the steepest rise before
-//! the top; the other foot's final contact is half way from the top to the next valley. A top counts when it stands `least_height_m_per_s2` and a fifth of the usual height
-//! over its valleys. The side comes from the rate about the vertical 50 ms before the contact, less its mean over the second around it:
-//! the swinging side comes ahead (McCamley et al. 2012). Where that rate is below `least_yaw_deg_per_s` the side is `unknown`.
+//! Reads one `imu/…` stream of a sensor fixed over the sacrum or the lumbar spine, in any direction. The norm of its
+//! acceleration, less gravity and smoothed by a Gaussian of 80 ms, has a top for every step (after Zijlstra and Hof 2003; Shin
+//! and Park 2011). The initial contact is the steepest rise before the top; the other foot's final contact is half way from the
+//! top to the next valley. A top counts when it stands `least_height_m_per_s2` and a fifth of the usual height over its valleys.
+//! The side comes from the rate about the vertical 50 ms before the contact, less its mean over the second around it: the
+//! swinging side comes ahead (McCamley et al. 2012). Where that rate is below `least_yaw_deg_per_s` the side is `unknown`.
 //!
-//! An initial contact comes out 0.5 s after it happened, or when the force has fallen again; a final contact at the next rise or after 0.6 s. Missing samples are bridged up to
-//! 100 ms; after a longer gap everything starts anew, and the side of the last steps before it is `unknown`.
-//! Confidence is at most 0.7, and 0.42 for final contacts; a step that is no more than 1.5 s after another has twice that of one alone, and a top below 1 m/s² less in proportion.
-//! It tells of steps, not of walking: what rises and falls as a step does, such as sitting down, is a step alone.
+//! An initial contact comes out 0.5 s after it happened, or when the force has fallen again; a final contact at the next rise or
+//! after 0.6 s. Missing samples are bridged up to 100 ms; after a longer gap everything starts anew, and the side of the last
+//! steps before it is `unknown`. Confidence is at most 0.7, and 0.42 for final contacts; a step that is no more than 1.5 s after
+//! another has twice that of one alone, and a top below 1 m/s² less in proportion. It tells of steps, not of walking: what rises
+//! and falls as a step does, such as sitting down, is a step alone.
 //!
 //! ```yaml
 //! op: lower_back_events
@@ -69,7 +71,7 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { least_height_m_per_s2: 0.25, least_height_share: 0.2, shortest_step: Duration::new(0.3), least_yaw_deg_per_s: 1.0 }
+        Self { least_height_m_per_s2: 0.15, least_height_share: 0.2, shortest_step: Duration::new(0.3), least_yaw_deg_per_s: 1.0 }
     }
 }
 

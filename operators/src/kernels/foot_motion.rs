@@ -11,6 +11,11 @@ pub type Vector = [f64; 3];
 /// Standard gravity, in m/s².
 pub const GRAVITY_M_PER_S2: f64 = 9.806_65;
 
+/// Cosine of 15°: between two rests of a walking foot gravity's direction changes by less.
+const FLAT_COSINE: f64 = 0.965_925_826_289_068_3;
+/// After so many times a rest's least duration it is one in any direction.
+const STAYS: i64 = 3;
+
 /// What counts as still, as moving, and as lost. Fixed when the step is planned.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Rule {
@@ -101,8 +106,10 @@ impl Track {
             (Phase::Unknown, None) => {}
             (Phase::Rest, _) if still => self.rest(rule, self.still_since.unwrap_or(0), self.rested_since_ns),
             (Phase::Rest, _) => self.phase = Phase::Moving(newest),
-            (Phase::Moving(first), Some(since)) => return self.end_motion(rule, first, since).map(Ended::Motion),
-            (Phase::Moving(first), None) => {
+            (Phase::Moving(first), Some(since)) if self.is_flat_again(rule, first, since) => {
+                return self.end_motion(rule, first, since).map(Ended::Motion);
+            }
+            (Phase::Moving(first), _) => {
                 let began_ns = self.samples[first].time_ns;
                 if sample.time_ns - began_ns > rule.longest_motion_ns {
                     *self = Self::default();
@@ -132,6 +139,17 @@ impl Track {
             Phase::Moving(first) => (self.samples[first].time_ns - 1).min(watermark),
             Phase::Unknown | Phase::Rest => watermark,
         }
+    }
+
+    /// Whether gravity points the way it did in the rest before. A foot that is held still at the end of a slow swing is toe-up,
+    /// but not for long; where it stays, it has found other ground.
+    fn is_flat_again(&self, rule: &Rule, first: usize, since: usize) -> bool {
+        let stays = self.samples[self.samples.len() - 1].time_ns - self.samples[since].time_ns >= STAYS * rule.rest_ns;
+        let directions = [0..first, since..self.samples.len()].map(|range| {
+            let accel = self.samples.range(range).map(|sample| sample.accel_m_per_s2);
+            unit(mean(accel)).unwrap_or([0.0; 3])
+        });
+        stays || dot(directions[0], directions[1]) > FLAT_COSINE
     }
 
     fn end_motion(&mut self, rule: &Rule, first: usize, since: usize) -> Option<Motion> {
@@ -241,6 +259,20 @@ mod tests {
     #[test]
     fn a_twitch_is_part_of_the_rest() {
         assert!(run((0..100).map(|k| k * 10), |time| (300..350).contains(&time)).0.is_empty());
+    }
+
+    #[test]
+    fn a_foot_that_is_held_toe_up_does_not_rest() {
+        let mut track = Track::default();
+        let sample = |time_ns: i64| {
+            let held = (600..800).contains(&time_ns);
+            let moves = (300..600).contains(&time_ns) || (800..900).contains(&time_ns);
+            let accel_m_per_s2 = if held { [4.9, 0.0, 8.5] } else { [0.0, 0.0, GRAVITY_M_PER_S2] };
+            Sample { time_ns, accel_m_per_s2, gyro_rad_per_s: [if moves { 2.0 } else { 0.0 }, 0.0, 0.0] }
+        };
+        let ended: Vec<Ended> = (0..120).filter_map(|k| track.step(&RULE, sample(k * 10))).collect();
+        let [Ended::Motion(motion)] = &ended[..] else { panic!("{ended:?}") };
+        assert_eq!((motion.samples[motion.first].time_ns, motion.samples[motion.end].time_ns), (300, 900));
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! Which way did a sensor on the foot take from one rest to the next? Strapdown integration with zero velocity at both ends.
 //!
 //! The angular rate is integrated from the tilt that gravity gives at the first rest, and the tilt that is left over at the
-//! second one is taken back evenly. Velocity errors do not grow evenly: they come where the acceleration changes faster than
-//! the samples follow, at the heel's impact above all. So the velocity that is left over at the end is taken back in
-//! proportion to the summed squares of the acceleration's steps, which is what a smoother of a random walk with that much
-//! noise in each step gives (Rauch, Tung and Striebel 1965).
+//! second one is taken back evenly. Velocity errors do not grow evenly: they come where the acceleration changes faster than the
+//! samples follow, at the heel's impact above all. So the velocity that is left over at the end is taken back in proportion to
+//! the summed squares of the acceleration's steps, which is what a smoother of a random walk with that much noise in each step
+//! gives (Rauch, Tung and Striebel 1965).
 
 use super::foot_motion::{Motion, Vector, cross, norm, unit};
 use super::quaternion::{Quaternion, conjugate, from_axes, multiply, normalized, rotate};

@@ -1,8 +1,8 @@
 //! How does a foot pitch from one rest to the next, and when does that say that it left and reached the ground?
 //!
-//! Between two rests on the floor a walking foot turns toe-down until it leaves the ground, swings back to toe-up, reaches
-//! the ground and turns down flat. The axis of that turning is found from the angular rate itself, whichever way the sensor
-//! is mounted: it is level at rest, and most of the turning is about it. Its sense follows from the order, since the first and the
+//! Between two rests on the floor a walking foot turns toe-down until it leaves the ground, swings back to toe-up, reaches the
+//! ground and turns down flat. The axis of that turning is found from the angular rate itself, whichever way the sensor is
+//! mounted: it is level at rest, and most of the turning is about it. Its sense follows from the order, since the first and the
 //! larger angle is the toe-down one.
 
 use proprio_core::TimeNs;
@@ -14,6 +14,8 @@ use super::foot_motion::{Motion, Vector, cross, dot, norm, unit};
 const MEMORY: f64 = 0.5;
 /// The final contact lies where the toe-down rate has fallen to this share of its peak: the push-off is over, and the foot is swung.
 const FALLEN_TO: f64 = 0.75;
+/// A foot that is toe-up by less than this when it reaches the ground lands flat or on its toes.
+const TOE_UP_RAD: f64 = 0.05;
 /// The peak of the toe-down rate lies at most this long before the greatest toe-down angle.
 const PUSH_OFF_NS: i64 = 150_000_000;
 
@@ -41,6 +43,8 @@ pub struct Swing {
     pub axis: Vector,
     /// Angle between the two, in radians.
     pub range_rad: f64,
+    /// Whether the foot was toe-up when it reached the ground; else it is the end of the turning that is taken for the contact.
+    pub heel_first: bool,
     /// Share of the squared angular rate that is about the axis.
     pub explained: f64,
 }
@@ -95,6 +99,7 @@ impl Swing {
             toe_up,
             axis,
             range_rad,
+            heel_first: angle_rad[toe_up] < -TOE_UP_RAD,
             explained,
         })
     }

@@ -30,9 +30,13 @@ pub struct FootSensor {
 
 impl FootSensor {
     /// All inputs as sensors of feet, no two of them on one foot. `sides` tells feet by sensor; else the rig does, else the name.
+    /// Sensors that the rig puts on another segment are left out, so that `imu/*` serves.
     pub fn all(ports: &[Port], sides: &BTreeMap<String, Side>, findings: &mut Findings) -> Vec<Self> {
         let mut sensors: Vec<Self> = Vec::new();
         for (index, port) in ports.iter().enumerate() {
+            if is_elsewhere(port) && !sides.contains_key(port.prefix()) {
+                continue;
+            }
             let Some(sensor) = Self::of(index, port, sides, findings) else { continue };
             if let Some(other) = sensors.iter().find(|other| other.foot == sensor.foot) {
                 let message = format!("`{}` and `{}` are both on the {} foot", ports[other.port].stream, port.stream, sensor.foot.name());
@@ -46,8 +50,10 @@ impl FootSensor {
             let finding = PlanFinding::config(format!("/side/{name}"), format!("there is no sensor `{name}`"));
             findings.push(finding.help(format!("the sensors are {known}")));
         }
-        if ports.is_empty() {
-            findings.push(PlanFinding::step("no IMU among the inputs").help("read `imu/foot_*`"));
+        if ports.iter().all(|port| is_elsewhere(port) && !sides.contains_key(port.prefix())) {
+            findings.push(
+                PlanFinding::step("no foot's IMU among the inputs").help("name one under `side`, or give it `segment: foot` in the rig"),
+            );
         }
         sensors
     }
@@ -85,6 +91,12 @@ impl FootSensor {
         let is_whole = accel_m_per_s2.iter().chain(&gyro_rad_per_s).all(|value| value.is_finite());
         is_whole.then(|| Sample { time_ns: rows::times(batch)[row], accel_m_per_s2, gyro_rad_per_s })
     }
+}
+
+/// Whether the rig puts the sensor on another segment than the foot.
+fn is_elsewhere(port: &Port) -> bool {
+    let segments = port.schema.columns.fields().iter().filter_map(|field| field.meta(meta::SEGMENT));
+    segments.into_iter().any(|segment| segment != "foot")
 }
 
 /// The foot that a sensor's name holds as a word.

@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 pub enum Kind {
     /// The foot leaves the ground.
     FinalContact,
+    /// The whole sole has come to rest on the ground.
+    FlatFoot,
+    /// The heel begins to rise, and the foot to roll over its ball.
+    HeelOff,
     /// The foot reaches the ground.
     InitialContact,
 }
@@ -22,12 +26,14 @@ impl Kind {
     pub const fn name(self) -> &'static str {
         match self {
             Self::FinalContact => "final_contact",
+            Self::FlatFoot => "flat_foot",
+            Self::HeelOff => "heel_off",
             Self::InitialContact => "initial_contact",
         }
     }
 
-    /// Reads our own names and those that lab software writes into its files (`Foot Strike`, `foot off`, `toe_off`);
-    /// `None` for any other event.
+    /// Reads our own names of the two contacts and those that lab software writes into its files (`Foot Strike`, `foot off`,
+    /// `toe_off`); `None` for any other event, flat foot and heel off among them: cycles are made of contacts.
     pub fn parse(name: &str) -> Option<Self> {
         match name.trim().to_ascii_lowercase().replace([' ', '-'], "_").as_str() {
             "initial_contact" | "foot_strike" | "heel_strike" => Some(Self::InitialContact),

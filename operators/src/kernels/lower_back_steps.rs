@@ -1,9 +1,9 @@
 //! When does the lower back say that a foot reached or left the ground, and which one?
 //!
 //! A foot that takes the weight pushes the lower back up: the vertical acceleration, smoothed over the length of a loading
-//! response, has one top a step. The contact is the steepest rise before the top. The other foot has left once the loading is over, half way from the top to the
-//! valley that follows. The pelvis turns the swinging side ahead until that foot's contact, so the rate about the vertical,
-//! less its mean over a second, is positive before a right contact and negative before a left one.
+//! response, has one top a step. The contact is the steepest rise before the top. The other foot has left once the loading is
+//! over, half way from the top to the valley that follows. The pelvis turns the swinging side ahead until that foot's contact, so
+//! the rate about the vertical, less its mean over a second, is positive before a right contact and negative before a left one.
 
 use std::collections::VecDeque;
 

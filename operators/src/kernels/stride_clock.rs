@@ -62,6 +62,7 @@ impl Clock {
             (Kind::FinalContact, true) => self.within(time_ns, 0),
             (Kind::InitialContact, false) => self.within(time_ns, 1),
             (Kind::FinalContact, false) => self.within(time_ns, 2),
+            (Kind::FlatFoot | Kind::HeelOff, _) => {}
         }
     }
 
@@ -92,7 +93,7 @@ impl Clock {
             self.contact_ns = Some(time_ns);
             return;
         };
-        let duration_ns = time_ns - before_ns;
+        let duration_ns = time_ns.saturating_sub(before_ns);
         if duration_ns < rule.shortest_ns {
             return;
         }

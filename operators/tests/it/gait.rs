@@ -194,6 +194,36 @@ fn labels_and_plates_that_are_not_there_are_all_named() {
     assert_eq!(say("gait_parameters", json!({}), &[markers]), ["Step: no stream of gait events among the inputs"]);
 }
 
+#[test]
+fn sensors_that_tell_no_foot_apart_are_all_named() {
+    let imu = |name: &str, rate: u64| {
+        let file = serde_json::from_value(json!({ "kind": "imu", "rate": format!("{rate} Hz") })).expect("a sensor");
+        let rig = RigFile { rig: "lab".to_owned(), sensors: [(name.to_owned(), file)].into() }.resolve();
+        Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() }
+    };
+    let say = |op: &str, config: Value, ports: &[Port]| {
+        let findings = (operator(op).expect("the operator is registered").plan)(config, ports).expect_err("findings");
+        findings.into_iter().map(|finding| format!("{:?}: {}", finding.at, finding.message)).collect::<Vec<_>>()
+    };
+    let config = json!({ "side": { "imu_3": "left" }, "still_deg_per_s": 400.0 });
+    let expected = [
+        "Input(1): `imu/imu_1` and `imu/imu_2` are both on the unknown foot",
+        "Config(\"/side/imu_3\"): there is no sensor `imu_3`",
+        "Config(\"/still_deg_per_s\"): a flat foot turns by less than 5 to 150 degrees a second",
+    ];
+    assert_eq!(say("foot_imu_events", config, &[imu("imu_1", 100), imu("imu_2", 100)]), expected);
+    let mut pelvis = imu("pelvis", 100);
+    let fields = pelvis.schema.columns.fields().iter().map(|field| field.as_ref().clone().with("segment", "pelvis")).skip(1);
+    pelvis.schema = StreamSchema::new(fields.collect(), &[], pelvis.schema.rate);
+    assert_eq!(say("foot_imu_events", json!({}), &[pelvis]), ["Step: no foot's IMU among the inputs"]);
+    let slow = imu("foot_left", 20);
+    let expected = ["Input(0): `imu/foot_left` runs at 20 Hz, which is not between 50 Hz and 4000 Hz"];
+    assert_eq!(say("foot_trajectory", json!({}), std::slice::from_ref(&slow)), expected);
+    let expected = ["Input(0): `imu/foot_left` has no rate between 40 Hz and 1000 Hz"];
+    assert_eq!(say("lower_back_events", json!({}), std::slice::from_ref(&slow)), expected);
+    assert_eq!(say("gait_phase", json!({}), &[slow]), ["Input(0): `imu/foot_left` is no stream of gait events"]);
+}
+
 fn marker_schema(labels: &[&str]) -> StreamSchema {
     let axes = |label: &&str| ["x", "y", "z"].map(|axis| float(format!("{label}_{axis}_m"), "m").frame("lab"));
     StreamSchema::new(labels.iter().flat_map(axes).collect(), &[], Some(Rate::hz(100)))

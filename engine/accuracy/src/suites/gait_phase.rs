@@ -1,8 +1,8 @@
-//! How far is the continuous gait phase from the truth? Three simulated minutes of walking at different speeds, whose stride time
-//! wanders by 2 and by 4 %: with the true contacts, and with those that the IMUs on the feet give.
+//! How far is the continuous gait phase from the truth? Five simulated minutes of walking at 0.5 to 1.7 m/s, whose stride time
+//! wanders by 2 to 6 %: with the true contacts, and with those that the IMUs on the feet give.
 //!
-//! The true phase rises evenly between two true contacts of a foot. Errors go the short way around the cycle. A share of the time is not covered:
-//! the first stride, and what is lost to missed events.
+//! The true phase rises evenly between two true contacts of a foot. Errors go the short way around the cycle. A share of the time
+//! is not covered: the first stride, and what is lost to missed events.
 
 use arrow_array::RecordBatch;
 use proprio_core::rows::{float_or_nan, floats, times};
@@ -21,7 +21,8 @@ use crate::statistics::rms;
 pub const SUITE: Suite = Suite { name: "gait_phase", about: "continuous gait phase in % of the cycle on simulated walking", measure };
 
 /// Seed, steps a minute, metres a second, and how stride time and length vary.
-pub const WALKS: [(u64, f64, f64, f64); 3] = [(11, 110.0, 1.25, 0.02), (12, 88.0, 0.8, 0.04), (13, 124.0, 1.5, 0.02)];
+pub const WALKS: [(u64, f64, f64, f64); 5] =
+    [(11, 110.0, 1.25, 0.02), (12, 88.0, 0.8, 0.04), (13, 124.0, 1.5, 0.02), (14, 70.0, 0.5, 0.06), (15, 140.0, 1.7, 0.02)];
 /// Grid points a second.
 const RATE_HZ: f64 = 100.0;
 

@@ -1,9 +1,10 @@
-//! How well does one IMU on the lower back tell the contacts of the feet? Three trials of the Mobilise-D validation (test 5: straight
-//! walking, test 11: a simulated daily activity with turns and stops).
+//! How well does one IMU on the lower back tell the contacts of the feet? Three trials of the Mobilise-D validation (test 5:
+//! straight walking, test 11: a simulated daily activity with turns and stops).
 //!
 //! Truth comes from two systems that know nothing of the sensor: optical markers (Stereophoto) and instrumented insoles (INDIP).
-//! Each is counted on its own and both are pooled; the median difference between them is 20 ms. An event counts within the walking bouts that a system reports: one to one with the
-//! true contact that is nearest, at most 500 ms away (as in the Mobilise-D validation; also at 200 ms). What is left over within the bout is false.
+//! Each is counted on its own and both are pooled; the median difference between them is 20 ms. An event counts within the
+//! walking bouts that a system reports: one to one with the true contact that is nearest, at most 500 ms away (as in the
+//! Mobilise-D validation; also at 200 ms). What is left over within the bout is false.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -78,7 +79,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     Ok(figures)
 }
 
-/// The same on simulated walks at three speeds.
+/// The same on simulated walks, whose pelvis knows no loading response, so that times have another meaning.
 fn simulated(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     let mut tally = Tally::default();
     for walk in gait_phase::WALKS {
