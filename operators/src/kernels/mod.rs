@@ -16,6 +16,8 @@ pub mod gait_body;
 pub mod gait_cycle;
 pub mod gait_event;
 pub mod gait_model;
+pub mod gait_score;
+pub mod gait_variable;
 pub mod marker_places;
 pub mod message;
 pub mod names;
