@@ -3,7 +3,7 @@
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use proprio_core::{Kind, Port};
-use proprio_simulate::{Options, Simulation, TruthEvent};
+use proprio_simulate::{Body, Options, Simulation, TruthEvent};
 
 use crate::bench::Stream;
 
@@ -13,6 +13,8 @@ pub struct Simulated {
     pub streams: Vec<Stream>,
     /// In order of time.
     pub truth: Vec<TruthEvent>,
+    /// The true movement, by seconds since the start.
+    pub body: Body,
 }
 
 /// Simulates the sensors of some kinds, with event times that count from zero. The options must not lose or reorder packets.
@@ -21,7 +23,7 @@ pub struct Simulated {
 /// When the options are out of their range.
 pub fn simulate(options: Options, kinds: &[Kind]) -> Simulated {
     let simulation = Simulation::new(Options { start_ns: 0, ..options }).expect("the options are in range");
-    let (rig, truth) = (simulation.rig().clone(), simulation.truth());
+    let (rig, truth, body) = (simulation.rig().clone(), simulation.truth(), simulation.body().clone());
     let mut rows: Vec<Vec<RecordBatch>> = vec![Vec::new(); rig.sensors.len()];
     for packet in simulation {
         rows[packet.sensor].push(packet.rows);
@@ -32,5 +34,5 @@ pub fn simulate(options: Options, kinds: &[Kind]) -> Simulated {
         let rows = concat_batches(&port.schema.columns, &rows).expect("packets have their sensor's schema");
         (port, rows)
     };
-    Simulated { streams: wanted.map(stream).collect(), truth }
+    Simulated { streams: wanted.map(stream).collect(), truth, body }
 }

@@ -19,8 +19,7 @@
 //!
 //! **Reference.** No norms come with it: `reference` holds the user's table, or the first `baseline` cycles of each side in the session
 //! are the reference of those that follow. `outside_percent` is the share of points beyond two standard deviations of it. The
-//! smallest change of the profile score that matters to clinicians is 1.6° (Baker et al. 2012). The gait deviation index needs norms
-//! of its own kind, and is left out.
+//! smallest change of the profile score that matters to clinicians is 1.6° (Baker et al. 2012).
 //!
 //! **Symmetry** of each parameter of the cycle with the other side's newest: `…_symmetry_index_percent` is (R − L) / mean · 100,
 //! `…_symmetry_angle_percent` the arctangent form (Zifchock et al. 2008), which holds near zero; `asymmetric` when an index
@@ -98,7 +97,6 @@ use crate::kernels::gait_variable::{self, Variable};
 
 /// The parameters whose symmetry is given by default, where they are there.
 const SYMMETRIC: [&str; 5] = ["step_time_s", "stance_percent", "single_support_s", "step_length_m", "stride_length_m"];
-const SIDES: [&str; 2] = ["left", "right"];
 
 /// Scores of gait cycles.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -472,7 +470,7 @@ impl GaitScores {
         let reference = if self.baseline.is_some() { "baseline" } else { "table" };
         let mut columns: Vec<ArrayRef> = vec![
             integer(&|row| Some(row.cycle.end_ns)),
-            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| SIDES[row.cycle.side]))),
+            Arc::new(StringArray::from_iter_values(rows.iter().map(|row| ["left", "right"][row.cycle.side]))),
             integer(&|row| Some(row.cycle.start_ns)),
         ];
         columns.extend((0..self.variables.len()).map(|index| number(&|row| row.scores[index])));
