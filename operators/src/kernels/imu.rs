@@ -1,0 +1,121 @@
+//! What an IMU's stream holds: its instruments' columns, found and checked when a step is planned, and its samples, of which some get lost.
+
+use arrow_array::{Array, RecordBatch};
+use arrow_schema::DataType;
+use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::kind::SEQUENCE;
+use proprio_core::rows::{float_or_nan, floats, integers, times};
+use proprio_core::schema::{FieldExt, meta};
+use proprio_core::{Port, Rate, TimeNs};
+use serde::{Deserialize, Serialize};
+
+/// Up to this much a sequence number is believed against the times.
+const SEQUENCE_SLACK_NS: i64 = 100_000_000;
+
+/// An instrument of an IMU: what its columns are called, their suffix and their unit.
+#[derive(Clone, Copy, Debug)]
+pub struct Instrument {
+    /// `gyro` in `gyro_x_rad_per_s`.
+    pub name: &'static str,
+    /// `rad_per_s` in `gyro_x_rad_per_s`.
+    pub suffix: &'static str,
+    /// The unit in the column's metadata.
+    pub unit: &'static str,
+}
+
+/// Angular rate.
+pub const GYRO: Instrument = Instrument { name: "gyro", suffix: "rad_per_s", unit: "rad/s" };
+/// Specific force.
+pub const ACCEL: Instrument = Instrument { name: "accel", suffix: "m_per_s2", unit: "m/s^2" };
+/// Magnetic flux density.
+pub const MAG: Instrument = Instrument { name: "mag", suffix: "ut", unit: "uT" };
+
+/// Indices of an instrument's columns x, y, z on input `index`; a finding says which is missing or of another kind.
+pub fn triple(port: &Port, index: usize, instrument: Instrument, findings: &mut Findings) -> Option<[usize; 3]> {
+    let Instrument { name, suffix, unit } = instrument;
+    let mut indices = [0; 3];
+    for (slot, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
+        let wanted = format!("{name}_{axis}_{suffix}");
+        let Some(found) = port.schema.index(&wanted) else {
+            let finding = PlanFinding::input(index, format!("`{}` has no column `{wanted}`", port.stream));
+            findings.push(finding.help("the stream of an IMU is due, such as imu/pelvis"));
+            return None;
+        };
+        let field = port.schema.columns.field(found);
+        if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
+            let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
+            findings.push(PlanFinding::input(index, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
+            return None;
+        }
+        *slot = found;
+    }
+    Some(indices)
+}
+
+/// Index of the sensor's own count of samples, where it has one.
+pub fn sequence_column(port: &Port) -> Option<usize> {
+    port.schema.index(SEQUENCE).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64)
+}
+
+/// Indices of an IMU's columns.
+#[derive(Clone, Copy, Debug)]
+pub struct ImuColumns {
+    /// Angular rate.
+    pub gyro: [usize; 3],
+    /// Specific force.
+    pub accel: [usize; 3],
+    /// Magnetic flux density, where it is used.
+    pub mag: Option<[usize; 3]>,
+    /// The sensor's own count.
+    pub sequence: Option<usize>,
+}
+
+impl ImuColumns {
+    /// The sample of a row; `None` when gyroscope or accelerometer have none.
+    pub fn sample(&self, rows: &RecordBatch, row: usize) -> Option<Sample> {
+        let values = |columns: [usize; 3]| columns.map(|column| float_or_nan(floats(rows, column), row));
+        let counts = self.sequence.map(|column| integers(rows, column)).filter(|column| column.is_valid(row));
+        let sample = Sample {
+            time: times(rows)[row],
+            sequence: counts.map(|column| column.value(row)),
+            gyro: values(self.gyro),
+            accel: values(self.accel),
+            mag: self.mag.map_or([f64::NAN; 3], values),
+        };
+        sample.gyro.iter().chain(&sample.accel).all(|value| value.is_finite()).then_some(sample)
+    }
+}
+
+/// One sample of all instruments; NaN where the magnetometer has none.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub struct Sample {
+    /// Event time.
+    pub time: TimeNs,
+    /// The sensor's own count.
+    pub sequence: Option<i64>,
+    /// Angular rate in rad/s.
+    pub gyro: [f64; 3],
+    /// Specific force in m/s².
+    pub accel: [f64; 3],
+    /// Magnetic flux density in µT.
+    pub mag: [f64; 3],
+}
+
+impl Sample {
+    /// How many samples were lost before `next`: by the sensor's own count where the times bear it out, otherwise by the times.
+    pub fn lost_until(&self, next: &Self, rate: Rate) -> i64 {
+        let between = next.time.saturating_sub(self.time);
+        let half_ns = rate.period_ns() / 2;
+        let by_time = (rate.grid_index_at_or_after(between.saturating_sub(half_ns)) - 1).max(0);
+        let by_sequence = self.sequence.zip(next.sequence).map(|(last, next)| next.saturating_sub(last).saturating_sub(1));
+        let agrees = |lost: &i64| *lost >= 0 && rate.grid_time(lost.saturating_sub(by_time)).saturating_abs() <= SEQUENCE_SLACK_NS;
+        by_sequence.filter(agrees).unwrap_or(by_time)
+    }
+
+    /// A sample on the straight line to `next`, this far along it.
+    pub fn towards(&self, next: &Self, weight: f64) -> Self {
+        let between = |a: [f64; 3], b: [f64; 3]| std::array::from_fn(|i| a[i] + (b[i] - a[i]) * weight);
+        let (gyro, accel, mag) = (between(self.gyro, next.gyro), between(self.accel, next.accel), between(self.mag, next.mag));
+        Self { gyro, accel, mag, ..*self }
+    }
+}
