@@ -317,7 +317,7 @@ fn times(matrix: &[[f64; 3]; 3], vector: [f64; 3]) -> [f64; 3] {
 }
 
 /// Inverse and determinant of a symmetric positive definite matrix.
-fn inverse(m: &[[f64; 3]; 3]) -> ([[f64; 3]; 3], f64) {
+pub(super) fn inverse(m: &[[f64; 3]; 3]) -> ([[f64; 3]; 3], f64) {
     let minor = |a: usize, b: usize, c: usize, d: usize| m[a][c] * m[b][d] - m[a][d] * m[b][c];
     let (xx, xy, xz) = (minor(1, 2, 1, 2), -minor(1, 2, 0, 2), minor(1, 2, 0, 1));
     let (yy, yz, zz) = (minor(0, 2, 0, 2), -minor(0, 2, 0, 1), minor(0, 1, 0, 1));

@@ -159,10 +159,10 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
         let port = &ports[0];
-        let gyro = triple(port, 0, GYRO, &mut findings);
-        let accel = triple(port, 0, ACCEL, &mut findings);
+        let gyro = triple(port, "", GYRO, &mut findings);
+        let accel = triple(port, "", ACCEL, &mut findings);
         let has_mag = self.magnetometer && port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { triple(port, 0, MAG, &mut findings) } else { None };
+        let mag = if has_mag { triple(port, "", MAG, &mut findings) } else { None };
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
