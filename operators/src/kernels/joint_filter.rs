@@ -159,9 +159,8 @@ impl JointFilter {
     }
 
     fn correct(&mut self, observed: &[[f64; STATES]; 3], residual: [f64; 3], variance: f64) {
-        let projected: [[f64; STATES]; 3] = observed.map(|row| {
-            std::array::from_fn(|column| row.iter().zip(&self.covariance).map(|(part, values)| part * values[column]).sum())
-        });
+        let projected: [[f64; STATES]; 3] = observed
+            .map(|row| std::array::from_fn(|column| row.iter().zip(&self.covariance).map(|(part, values)| part * values[column]).sum()));
         let mut spread: [[f64; 3]; 3] =
             std::array::from_fn(|row| std::array::from_fn(|column| (0..STATES).map(|k| projected[row][k] * observed[column][k]).sum()));
         (0..3).for_each(|axis| spread[axis][axis] += variance);
@@ -243,7 +242,8 @@ mod tests {
         let mut filter: Option<JointFilter> = None;
         for k in 0..2000 {
             let t = f64::from(k) * 0.01;
-            let proximal = ([2.0 * libm::sin(3.0 * t), libm::cos(2.0 * t), 0.5], [6.0 * libm::cos(3.0 * t), -2.0 * libm::sin(2.0 * t), 0.0]);
+            let proximal =
+                ([2.0 * libm::sin(3.0 * t), libm::cos(2.0 * t), 0.5], [6.0 * libm::cos(3.0 * t), -2.0 * libm::sin(2.0 * t), 0.0]);
             let distal = ([libm::cos(4.0 * t), 0.3, 1.5 * libm::sin(2.5 * t)], [-4.0 * libm::sin(4.0 * t), 0.0, 3.75 * libm::cos(2.5 * t)]);
             let joint = [2.0 * libm::sin(5.0 * t), libm::cos(3.3 * t), 9.81 + libm::sin(4.1 * t)];
             let turns = [(earth_from_proximal, proximal), (earth_from_distal, distal)];
@@ -284,7 +284,9 @@ mod tests {
     #[test]
     fn the_first_rotation_takes_force_to_force() {
         let levers = Levers::known([[0.0; 3]; 2], [0.2; 2]);
-        for (proximal, distal) in [([0.0, 0.0, 9.8], [9.8, 0.0, 0.0]), ([0.0, 9.8, 0.0], [0.0, -9.8, 0.0]), ([9.8, 0.0, 0.0], [-9.8, 0.0, 0.0])] {
+        for (proximal, distal) in
+            [([0.0, 0.0, 9.8], [9.8, 0.0, 0.0]), ([0.0, 9.8, 0.0], [0.0, -9.8, 0.0]), ([9.8, 0.0, 0.0], [-9.8, 0.0, 0.0])]
+        {
             let filter = JointFilter::new(proximal, distal, 2.0, &levers);
             let apart = rotate(filter.rotation, distal).iter().zip(proximal).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
             assert!(apart < 1e-9, "{apart}");

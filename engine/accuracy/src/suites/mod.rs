@@ -1,6 +1,7 @@
 //! What is measured, one file per question.
 
 mod orientation;
+mod relative_orientation;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
@@ -18,4 +19,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE];
+pub const SUITES: &[&Suite] = &[&orientation::SUITE, &relative_orientation::SUITE];
