@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use proprio_core::{Kind, Port, TimeNs};
-use proprio_simulate::{Options, Simulation, TruthEvent, rig_file};
+use proprio_simulate::{Body, Options, Simulation, TruthEvent, rig_file};
 
 use crate::bench::Stream;
 use crate::error::AccuracyError;
@@ -15,6 +15,8 @@ pub struct Simulated {
     streams: BTreeMap<String, Stream>,
     /// Everything that really happened, in order of time.
     pub truth: Vec<TruthEvent>,
+    /// The true movement, by seconds since the start.
+    pub body: Body,
     start_ns: TimeNs,
 }
 
@@ -49,7 +51,7 @@ impl Simulated {
             (sensor.name.clone(), (port, rows))
         };
         let streams = simulation.rig().sensors.iter().zip(&packets).map(stream).collect();
-        Ok(Self { streams, truth: simulation.truth(), start_ns })
+        Ok(Self { streams, truth: simulation.truth(), body: simulation.body().clone(), start_ns })
     }
 
     /// The sensors' streams that were simulated and have rows, by name.

@@ -30,21 +30,22 @@ pub const ACCEL: Instrument = Instrument { name: "accel", suffix: "m_per_s2", un
 /// Magnetic flux density.
 pub const MAG: Instrument = Instrument { name: "mag", suffix: "ut", unit: "uT" };
 
-/// Indices of an instrument's columns x, y, z on input `index`; a finding says which is missing or of another kind.
-pub fn triple(port: &Port, index: usize, instrument: Instrument, findings: &mut Findings) -> Option<[usize; 3]> {
+/// Indices of an instrument's columns x, y, z; a finding says which is missing or of another kind. `prefix` is what fusing streams has put before
+/// the names, such as `thigh_`.
+pub fn triple(port: &Port, prefix: &str, instrument: Instrument, findings: &mut Findings) -> Option<[usize; 3]> {
     let Instrument { name, suffix, unit } = instrument;
     let mut indices = [0; 3];
     for (slot, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
-        let wanted = format!("{name}_{axis}_{suffix}");
+        let wanted = format!("{prefix}{name}_{axis}_{suffix}");
         let Some(found) = port.schema.index(&wanted) else {
-            let finding = PlanFinding::input(index, format!("`{}` has no column `{wanted}`", port.stream));
+            let finding = PlanFinding::input(0, format!("`{}` has no column `{wanted}`", port.stream));
             findings.push(finding.help("the stream of an IMU is due, such as imu/pelvis"));
             return None;
         };
         let field = port.schema.columns.field(found);
         if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
             let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
-            findings.push(PlanFinding::input(index, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
+            findings.push(PlanFinding::input(0, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
             return None;
         }
         *slot = found;

@@ -1,21 +1,21 @@
 //! How are the body's segments turned, and where are its joints, by markers on the skin? The conventional gait model (Plug-in Gait).
 //!
-//! Reads one `markers/…` stream; `joint_angles` reads what comes out. Per segment a rotation to the lab (`<segment>_q_w` … `_q_z`, ISB axes:
-//! X forward, Y up, Z right), `<segment>_residual_mm` and `<segment>_reason`; per joint its centre, such as `knee_left_x_m`. Segments are
-//! `pelvis` (spines and sacrum), `thorax` (C7, T10, clavicle, sternum), and per side `thigh`, `shank` and `foot`, as far as the stream has
-//! their markers: thigh and shank need a wand in the joint's frontal plane besides the joint's marker.
+//! Reads one `markers/…` stream; `joint_angles` reads what comes out. Per segment a rotation to the lab (`<segment>_q_w` … `_q_z`, ISB
+//! axes: X forward, Y up, Z right), `<segment>_residual_mm` and `<segment>_reason`; per joint its centre, such as `knee_left_x_m`.
+//! Segments are `pelvis` (spines and sacrum), `thorax` (C7, T10, clavicle, sternum), and per side `thigh`, `shank` and `foot`, as far as
+//! the stream has their markers: thigh and shank need a wand in the joint's frontal plane besides the joint's marker.
 //!
 //! **Hip centres** come from the leg's length where `leg_length` is given (Davis et al. 1991, as in Plug-in Gait), otherwise from the
 //! pelvis' size (Harrington et al. 2007). Knee and ankle lie at half their width plus half a marker inward, in the plane of the wand
-//! (Kadaba et al. 1990). **The foot** points from ankle to toe, corrected by the offsets of a static trial where these are given; otherwise
-//! from heel to toe; without a heel marker from ankle to toe, so that the ankle's zero lies some 20° off. All sizes have defaults of an adult; a
-//! wrong width or wand angle moves hip and knee rotation and adduction most, flexion by a few degrees. Skin moves over bone: a figure of
-//! 5° for rotation is common in the literature, whatever the model.
+//! (Kadaba et al. 1990). **The foot** points from ankle to toe, corrected by the offsets of a static trial where these are given;
+//! otherwise from heel to toe; without a heel marker from ankle to toe, so that the ankle's zero lies some 20° off. Its flexion axis is
+//! the shank's, so that inversion hardly shows. All sizes have an adult's defaults; a wrong width or wand angle moves rotation and
+//! adduction most, flexion by a degree or two. Skin moves over bone: several degrees of rotation, whatever the model.
 //!
-//! **Quality.** `residual_mm` is the root mean square change of the distances between the segment's points against their means so far (the
-//! newest 1000 frames). Without a rotation, `reason` says why: `missing_marker`, `no_proximal` (the segment above has none), `collinear`
-//! (points on one line, or a marker nearer to the joint above than half the joint's width), `not_rigid` (residual beyond `max_residual`: a
-//! label on the wrong marker). Markers that were not seen are not filled in. **Delay** none: one row for every row.
+//! **Quality.** `residual_mm` is the root mean square change of the distances between the segment's points against their means so far
+//! (the newest 1000 frames). Without a rotation, `reason` says why: `missing_marker`, `no_proximal` (the segment above has none),
+//! `collinear` (points on one line, or a marker nearer to the joint above than half the joint's width), `not_rigid` (residual beyond
+//! `max_residual`: a label on the wrong marker). Markers that were not seen are not filled in. **Delay** none: a row for every row.
 //!
 //! ```yaml
 //! op: marker_segments
@@ -99,10 +99,10 @@ pub struct Config {
     /// Diameter of a marker.
     #[serde(default = "marker_diameter")]
     marker_diameter: Length,
-    /// How far the thigh's wand stands in front of the knee's flexion axis, about the thigh.
+    /// How far the thigh's wand stands in front of the knee's flexion axis, about the line from the knee's marker to the hip.
     #[serde(default = "no_angle")]
     thigh_wand_offset: PerSide<Angle>,
-    /// How far the shank's wand stands in front of the ankle's flexion axis, about the shank.
+    /// How far the shank's wand stands in front of the ankle's flexion axis, about the line from the ankle's marker to the knee.
     #[serde(default = "no_angle")]
     shank_wand_offset: PerSide<Angle>,
     /// How far the line from ankle to toe points below the foot, by a static trial. With it, the heel's marker is not used.

@@ -133,9 +133,9 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let port = &ports[0];
         let mut findings = Findings::new();
-        let [gyro, accel] = [imu::GYRO, imu::ACCEL].map(|instrument| imu::triple(port, 0, instrument, &mut findings));
+        let [gyro, accel] = [imu::GYRO, imu::ACCEL].map(|instrument| imu::triple(port, "", instrument, &mut findings));
         let has_mag = port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { imu::triple(port, 0, imu::MAG, &mut findings) } else { None };
+        let mag = if has_mag { imu::triple(port, "", imu::MAG, &mut findings) } else { None };
         self.check(&mut findings);
         let Some(rate) = port.schema.rate else {
             findings.push(PlanFinding::input(0, format!("`{}` has no rate", port.stream)));

@@ -1,20 +1,27 @@
-//! How is a sensor turned in space? The full VQF filter (Laidig and Seel 2023, Information Fusion 91) over gyroscope,
-//! accelerometer and, where there is one, magnetometer.
+//! How is a sensor turned in space, also where the magnetic field is disturbed?
+//!
+//! Inclination and the gyroscope's bias are those of VQF (Laidig and Seel 2023, Information Fusion 91). The heading comes from a Kalman
+//! filter over the magnetometer in VQF's upright frame. It holds the earth's field, a local deviation of it, an
+//! offset that turns with the sensor (a magnet or steel on it) and the magnetometer's delay behind the gyroscope: motion tells them
+//! apart, so a magnet that is stuck to the sensor or taken off costs little, and a field that fits neither turns the heading
+//! the less, the more its strength and dip deviate. A second filter that takes nothing for granted begins anew every 20 s (at first
+//! after 5 s and 10 s); when it explains the field far better than the first one, it takes its place, and the heading jumps to the better one.
 //!
 //! `q_w q_x q_y q_z` is the unit quaternion `earth_from_sensor`: it takes sensor coordinates to earth coordinates. With a magnetometer the
 //! frame is `earth_enu`, X east (magnetic), Y north, Z up. Without one, or with `magnetometer: false`, it is `earth_up`:
 //! Z is up and the heading is that of the first sample, which then drifts with what is left of the gyroscope's bias.
 //!
-//! `rest` is true while the sensor lies still, when the gyroscope's bias is learnt fastest. `settling` is true for the
-//! first tau_accel (with a magnetometer tau_mag) seconds after a start or a restart: take the values with care. With a magnetometer,
-//! `mag_disturbed` says that the field differs from the learnt one and is not trusted, and `heading_disagreement_deg` how
-//! far the magnetometer's heading lies from the estimate: small in a clean field, and in a disturbed one a bound on what
-//! trusting it would change.
+//! `rest` is true while the sensor lies still, when the gyroscope's bias is learnt fastest. `settling` is true for the first `tau_accel`
+//! seconds after a start or a restart, and while the heading is not known to 10°: take the values with care. With a magnetometer,
+//! `mag_disturbed` says that strength or dip of the field, less the sensor's own offset, were not as learnt within the last half second;
+//! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's standard deviation,
+//! and `mag_offset_ut` how strong a field the sensor carries with it.
 //!
-//! **Delay** none: a row comes out with the sample. **Lost samples** are counted by the sensor's own `sequence`; where it
+//! **Delay** none: a row comes out with the sample. With `lag: 2 s` it comes out 2 s later, its heading (and `heading_sd_deg`) improved by
+//! what was measured meanwhile; the other columns stay. **Lost samples** are counted by the sensor's own `sequence`; where it
 //! is not there, starts anew or differs from the times by more than 100 ms, by time against rate. Up to `longest_gap` the
-//! filter runs over them with samples on the straight line between the last and the next one, so its time constants
-//! hold; no rows are made for them. After a longer gap it starts anew, keeping the bias it learnt, and `settling` is true
+//! filters run over them with samples on the straight line between the last and the next one, so their time constants
+//! hold; no rows are made for them. After a longer gap they start anew, keeping what they learnt of the sensor, and `settling` is true
 //! again. A row without gyroscope or accelerometer values gives null columns and counts as lost; one without a
 //! magnetometer value goes by the other two.
 //!
@@ -24,7 +31,7 @@
 //! ```yaml
 //! op: orientation
 //! from: imu/pelvis
-//! with: { tau_mag: 1 s, rest_duration: 500 ms, longest_gap: 200 ms }
+//! with: { lag: 100 ms, rest_duration: 500 ms, longest_gap: 200 ms }
 //! input:
 //!   imu/pelvis:
 //!     sensor: { kind: imu, rate: 100 Hz, segment: pelvis }
@@ -43,33 +50,33 @@
 //!         mag_z_ut: [{ constant: -44 }, { noise: { amplitude: 0.3, seed: 9 } }, { steps: [[3 s, 30], [3.5 s, 0]] }]
 //! ```
 //! ```csv
-//! time_ns,q_w,q_x,q_y,q_z,rest,settling,mag_disturbed,heading_disagreement_deg
-//! 0,0.995781,0.0906848,0.0038894,-0.0134318,false,true,true,1.54625
-//! 10000000,0.995666,0.0922845,0.00216012,-0.0112988,false,true,true,0.44803
-//! 20000000,0.995883,0.0902865,0.000821468,-0.00809168,false,true,true,1.05874
-//! 30000000,0.996013,0.0890482,-7.57668e-6,-0.00534443,false,true,true,1.21254
-//! 40000000,0.996037,0.0887206,0.000170506,-0.00623615,false,true,true,0.502522
-//! 50000000,0.996055,0.0886716,-9.83831e-5,-0.00337366,false,true,true,1.94897
-//! 60000000,0.996056,0.0886365,-0.00102492,-0.00394071,false,true,true,0.519962
-//! 70000000,0.996036,0.0889104,-0.000744046,-0.00267185,false,true,true,1.18683
-//! 80000000,0.996072,0.0885108,-0.000519082,-0.00260713,false,true,true,0.0856087
+//! time_ns,q_w,q_x,q_y,q_z,rest,settling,mag_disturbed,heading_disagreement_deg,heading_sd_deg,mag_offset_ut
+//! 0,0.995864,0.090644,0.00474681,-0.00401434,false,true,true,,14.3853,0.0
+//! 10000000,0.995728,0.092261,0.00300269,-0.00220678,false,true,true,0.225743,13.5333,0.0
+//! 20000000,0.995914,0.0902796,0.00138311,-0.00189624,false,true,true,0.225743,13.0776,0.0
+//! 30000000,0.996026,0.0890476,0.0003309,-0.0015585,false,true,true,1.38772,12.414,0.0
+//! 40000000,0.996056,0.0887187,0.00060248,-0.00138642,false,true,true,1.38772,12.0679,0.0
+//! 50000000,0.99606,0.0886716,0.000118136,-0.000941472,false,true,true,0.829745,11.5164,0.0
+//! 60000000,0.996063,0.0886394,-0.000731563,-0.00064411,false,true,true,0.829745,11.3522,0.0
+//! 70000000,0.996039,0.0889115,-0.000590301,-0.000949497,false,true,true,0.420138,10.8885,0.0
+//! 80000000,0.996075,0.0885116,-0.000355482,-0.000766033,false,true,true,0.420138,10.8256,0.0
 //! …
-//! 5960000000,0.984414,0.175866,-0.000166196,5.66662e-5,false,false,true,0.570614
-//! 5970000000,0.984517,0.175286,-0.000147239,0.000100405,false,false,true,0.840116
-//! 5980000000,0.98462,0.174708,-0.000139213,7.68499e-5,false,false,true,0.679032
-//! 5990000000,0.984729,0.174095,-9.72935e-5,6.96302e-5,false,false,true,0.199796
-//! # 540 rows, every bit hashed: 50af8ca024cf7cfa
+//! 5960000000,0.984411,0.175866,0.000256045,0.00242017,false,true,false,0.108727,30.8778,12.5727
+//! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,false,1.23814,30.8778,12.5745
+//! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,false,1.23814,30.9608,12.5745
+//! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,false,0.77536,30.9608,12.5744
+//! # 540 rows, every bit hashed: 43be9a3ec3dcedaa
 //! ```
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
-use proprio_core::kind::SEQUENCE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
-use proprio_core::rows::{batch, float_or_nan, floats, integers, nan_as_null, times};
+use proprio_core::rows::{batch, nan_as_null, times};
 use proprio_core::schema::{FieldExt, column, float, meta};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Operator, Output, Planned, Port, Rate, StreamSchema, TimeNs};
@@ -77,14 +84,24 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
+use crate::kernels::field_filter::Noise;
+use crate::kernels::heading::{Heading, Method, turned};
+use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, sequence_column, triple};
+use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
-/// Up to this much a sequence number is believed against the times.
-const SEQUENCE_SLACK_NS: i64 = 100_000_000;
-/// A gap above this is not worth bridging.
+/// A longer gap is not worth bridging.
 const LONGEST_GAP_NS: i64 = 10 * SECOND_NS;
+/// The waiting rows and past headings are kept in memory.
+const LONGEST_LAG_NS: i64 = 10 * SECOND_NS;
+/// Standard deviation of the turn during a gap, as a share of what its two ends' rates differ by.
+const MISSED_SHARE: f64 = 0.1;
+/// While the heading's standard deviation is above this, it settles.
+const SETTLED_DEG: f64 = 10.0;
+/// Columns of the magnetometer after `mag_disturbed`, with their units.
+const MAG_COLUMNS: [(&str, &str); 3] = [("heading_disagreement_deg", "deg"), ("heading_sd_deg", "deg"), ("mag_offset_ut", "uT")];
 
-/// What `with:` holds. The defaults are those of VQF.
+/// What `with:` holds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -92,8 +109,6 @@ pub struct Config {
     pub magnetometer: bool,
     /// Time constant of the correction of inclination by the accelerometer: longer trusts the gyroscope more.
     pub tau_accel: Duration,
-    /// Time constant of the correction of heading by the magnetometer.
-    pub tau_mag: Duration,
     /// At rest the angular rate, in degrees a second, stays within this of its mean.
     pub rest_gyro_deg_per_s: f64,
     /// At rest the acceleration, in m/s², stays within this of its mean.
@@ -104,6 +119,16 @@ pub struct Config {
     pub mag_norm_share: f64,
     /// The field is taken for undisturbed while its dip is within this of the learnt one.
     pub mag_dip: Angle,
+    /// Standard deviation of the magnetometer's mean over 20 ms, in µT.
+    pub mag_noise_ut: f64,
+    /// Standard deviation of an undisturbed room's field from place to place, in µT.
+    pub mag_place_ut: f64,
+    /// After how long a moving sensor has left such a place.
+    pub mag_place_time: Duration,
+    /// Standard deviation of the heading by the gyroscope alone after a second of turning at 1 rad/s.
+    pub heading_walk: Angle,
+    /// How much later rows come out, so that what follows improves their heading; at most 10 s.
+    pub lag: Duration,
     /// The longest run of lost samples that is bridged, at most 10 s; after a longer one the filter starts anew.
     pub longest_gap: Duration,
 }
@@ -113,12 +138,16 @@ impl Default for Config {
         Self {
             magnetometer: true,
             tau_accel: Duration::new(3.0),
-            tau_mag: Duration::new(9.0),
             rest_gyro_deg_per_s: 2.0,
             rest_accel_m_per_s2: 0.5,
             rest_duration: Duration::new(1.5),
             mag_norm_share: 0.1,
             mag_dip: Angle::new(10.0),
+            mag_noise_ut: 0.7,
+            mag_place_ut: 0.5,
+            mag_place_time: Duration::new(1.0),
+            heading_walk: Angle::new(0.115),
+            lag: Duration::new(0.0),
             longest_gap: Duration::new(1.0),
         }
     }
@@ -130,10 +159,10 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
         let port = &ports[0];
-        let gyro = triple(port, "gyro", "rad_per_s", "rad/s", &mut findings);
-        let accel = triple(port, "accel", "m_per_s2", "m/s^2", &mut findings);
+        let gyro = triple(port, "", GYRO, &mut findings);
+        let accel = triple(port, "", ACCEL, &mut findings);
         let has_mag = self.magnetometer && port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { triple(port, "mag", "ut", "uT", &mut findings) } else { None };
+        let mag = if has_mag { triple(port, "", MAG, &mut findings) } else { None };
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -141,22 +170,17 @@ impl Configure for Config {
             findings.push(PlanFinding::input(0, format!("`{}` has no rate, so its samples can't be integrated", port.stream)));
             return Err(findings);
         };
-        self.check(rate, &mut findings);
+        self.check(rate, has_mag, &mut findings);
         let (Some(gyro), Some(accel), true) = (gyro, accel, findings.is_empty()) else { return Err(findings) };
         let output = output(port.schema.columns.field(gyro[0]), rate, has_mag);
-        let sequence = port.schema.index(SEQUENCE).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64);
-        let settling_ns = if has_mag { self.tau_mag } else { self.tau_accel }.nanoseconds();
-        let settling_samples = rate.grid_index_at_or_after(settling_ns) as u64;
         let period_s = 1.0 / rate.hertz();
         let operator = Orientation {
-            gyro,
-            accel,
-            mag,
-            sequence,
+            columns: ImuColumns { gyro, accel, mag, sequence: sequence_column(port) },
             rate,
-            period_s,
-            settling_samples,
+            method: self.method(period_s),
+            settling_samples: rate.grid_index_at_or_after(self.tau_accel.nanoseconds()) as u64,
             longest_gap_ns: self.longest_gap.nanoseconds(),
+            lag_ns: self.lag.nanoseconds(),
             params: self.params(),
             output: output.clone(),
         };
@@ -165,12 +189,11 @@ impl Configure for Config {
 }
 
 impl Config {
-    fn check(&self, rate: Rate, findings: &mut Findings) {
+    fn check(&self, rate: Rate, has_mag: bool, findings: &mut Findings) {
         let shortest_s = 2.0 / rate.hertz();
-        let taus = [("/tau_accel", self.tau_accel), ("/tau_mag", self.tau_mag)];
-        for (at, tau) in taus.iter().filter(|(_, tau)| !(shortest_s..=3600.0).contains(&tau.seconds())) {
-            let message = format!("a time constant of {tau} is not between two samples and an hour");
-            findings.push(PlanFinding::config(*at, message).help("VQF's own are 3 s and 9 s"));
+        if !(shortest_s..=3600.0).contains(&self.tau_accel.seconds()) {
+            let message = format!("a time constant of {} is not between two samples and an hour", self.tau_accel);
+            findings.push(PlanFinding::config("/tau_accel", message).help("VQF's own is 3 s"));
         }
         let thresholds = [
             ("/rest_gyro_deg_per_s", self.rest_gyro_deg_per_s),
@@ -178,6 +201,10 @@ impl Config {
             ("/rest_duration", self.rest_duration.seconds()),
             ("/mag_norm_share", self.mag_norm_share),
             ("/mag_dip", self.mag_dip.degrees()),
+            ("/mag_noise_ut", self.mag_noise_ut),
+            ("/mag_place_ut", self.mag_place_ut),
+            ("/mag_place_time", self.mag_place_time.seconds()),
+            ("/heading_walk", self.heading_walk.degrees()),
         ];
         for (at, value) in thresholds.iter().filter(|(_, value)| !(*value > 0.0 && value.is_finite())) {
             findings.push(PlanFinding::config(*at, format!("{value} is not above zero")));
@@ -185,41 +212,36 @@ impl Config {
         if !(0..=LONGEST_GAP_NS).contains(&self.longest_gap.nanoseconds()) {
             findings.push(PlanFinding::config("/longest_gap", "a gap to bridge is between 0 s and 10 s"));
         }
+        if !(0..=LONGEST_LAG_NS).contains(&self.lag.nanoseconds()) {
+            findings.push(PlanFinding::config("/lag", "a lag is between 0 s and 10 s"));
+        } else if self.lag.nanoseconds() > 0 && !has_mag {
+            let finding = PlanFinding::config("/lag", "without a magnetometer nothing that follows improves a heading");
+            findings.push(finding.help("leave `lag` out"));
+        }
     }
 
+    /// VQF's parameters; those of its magnetometer aren't used.
     fn params(&self) -> Params {
         Params {
             tau_acc: self.tau_accel.seconds(),
-            tau_mag: self.tau_mag.seconds(),
             rest_th_gyr: self.rest_gyro_deg_per_s,
             rest_th_acc: self.rest_accel_m_per_s2,
             rest_min_t: self.rest_duration.seconds(),
-            mag_norm_th: self.mag_norm_share,
-            mag_dip_th: self.mag_dip.degrees(),
             ..Params::default()
         }
     }
-}
 
-/// The three columns of one of the sensor's instruments, by their names.
-fn triple(port: &Port, name: &str, suffix: &str, unit: &str, findings: &mut Findings) -> Option<[usize; 3]> {
-    let mut indices = [0; 3];
-    for (index, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
-        let wanted = format!("{name}_{axis}_{suffix}");
-        let Some(found) = port.schema.index(&wanted) else {
-            let finding = PlanFinding::input(0, format!("`{}` has no column `{wanted}`", port.stream));
-            findings.push(finding.help("orientation reads the stream of an IMU, such as imu/pelvis"));
-            return None;
+    fn method(&self, period_s: f64) -> Method {
+        let noise = Noise {
+            mag_ut: self.mag_noise_ut,
+            place_ut: self.mag_place_ut,
+            place_time_s: self.mag_place_time.seconds(),
+            heading_walk_rad: self.heading_walk.degrees().to_radians(),
+            norm_share: self.mag_norm_share,
+            dip_rad: self.mag_dip.degrees().to_radians(),
         };
-        let field = port.schema.columns.field(found);
-        if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
-            let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
-            findings.push(PlanFinding::input(0, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
-            return None;
-        }
-        *index = found;
+        Method { period_s, tau_accel_s: self.tau_accel.seconds(), lag_s: self.lag.seconds(), noise }
     }
-    Some(indices)
 }
 
 /// What comes out: the rotation with the place that the gyroscope's columns name, and the filter's own judgement.
@@ -233,178 +255,205 @@ fn output(gyro: &Field, rate: Rate, has_mag: bool) -> StreamSchema {
     fields.extend(["rest", "settling"].map(|name| place(column(name, DataType::Boolean))));
     if has_mag {
         fields.push(place(column("mag_disturbed", DataType::Boolean)));
-        fields.push(place(float("heading_disagreement_deg", "deg")));
+        fields.extend(MAG_COLUMNS.map(|(name, unit)| place(float(name, unit))));
     }
     StreamSchema::new(fields, &[], Some(rate))
 }
 
 struct Orientation {
-    gyro: [usize; 3],
-    accel: [usize; 3],
-    mag: Option<[usize; 3]>,
-    sequence: Option<usize>,
+    columns: ImuColumns,
     rate: Rate,
-    period_s: f64,
+    method: Method,
     settling_samples: u64,
     longest_gap_ns: i64,
+    lag_ns: i64,
     params: Params,
     output: StreamSchema,
 }
 
-/// One sample of all instruments; NaN where the magnetometer has none.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-struct Sample {
-    time: TimeNs,
-    sequence: Option<i64>,
-    gyro: [f64; 3],
-    accel: [f64; 3],
-    mag: [f64; 3],
-}
-
-/// The filter, the last sample that it took, and how many since it started.
+/// The filters, the last sample that they took, how many since they started, and the rows that wait for the lag.
 #[derive(Serialize, Deserialize)]
 struct State {
     filter: Memory,
+    heading: Heading,
     last: Option<Sample>,
     samples: u64,
+    waiting: VecDeque<Row>,
+}
+
+/// A row but for its heading.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Row {
+    time: TimeNs,
+    /// `None` where gyroscope or accelerometer have no values.
+    estimate: Option<Estimate>,
+}
+
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Estimate {
+    upright: Quaternion,
+    is_resting: bool,
+    is_settling: bool,
+    is_disturbed: bool,
+    disagreement_deg: f64,
+    offset_ut: f64,
+    /// The heading's.
+    block: u64,
 }
 
 impl Operator for Orientation {
     type State = State;
 
     fn start(&self) -> State {
-        State { filter: Memory::new(self.period_s, self.params), last: None, samples: 0 }
+        let filter = Memory::new(self.method.period_s, self.params);
+        State { filter, heading: Heading::default(), last: None, samples: 0, waiting: VecDeque::new() }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let rows = &inputs[0];
-        let mut filter = state.filter.resume(self.period_s, self.params);
-        let mut estimates = Estimates::with_capacity(rows.num_rows());
+        let mut filter = state.filter.resume(self.method.period_s, self.params);
+        let mut columns = Columns::with_capacity(rows.num_rows());
         for row in 0..rows.num_rows() {
-            match self.sample(rows, row) {
-                Some(sample) => {
-                    self.bridge(&mut filter, state, &sample);
-                    update(&mut filter, &sample);
-                    state.last = Some(sample);
-                    state.samples += 1;
-                    estimates.push(&filter, self.mag.is_some(), state.samples <= self.settling_samples);
-                }
-                None => estimates.push_null(),
-            }
+            let time = times(rows)[row];
+            // Whatever the watermark, a row comes out with what was known when its lag had passed.
+            self.emit(state, |waiting| waiting.saturating_add(self.lag_ns) < time, &mut columns);
+            let estimate = self.columns.sample(rows, row).map(|sample| {
+                self.bridge(&mut filter, state, &sample, &mut columns);
+                let block = self.update(&mut filter, &mut state.heading, &sample);
+                state.last = Some(sample);
+                state.samples += 1;
+                self.estimate(&filter, state, block)
+            });
+            state.waiting.push_back(Row { time, estimate });
         }
         state.filter = Memory::of(&filter);
-        if rows.num_rows() > 0 {
-            out.push(batch(&self.output, estimates.columns(rows.column(0).clone(), self.mag.is_some())));
-        }
-        watermark
+        self.emit(state, |waiting| waiting.saturating_add(self.lag_ns) <= watermark, &mut columns);
+        out.push(batch(&self.output, columns.arrays(self.columns.mag.is_some())));
+        watermark.saturating_sub(self.lag_ns)
     }
 
-    fn flush(&self, _: &mut State, _: &mut Output) {}
+    fn flush(&self, state: &mut State, out: &mut Output) {
+        let mut columns = Columns::with_capacity(state.waiting.len());
+        self.emit(state, |_| true, &mut columns);
+        out.push(batch(&self.output, columns.arrays(self.columns.mag.is_some())));
+    }
 }
 
 impl Orientation {
-    /// The sample of a row; `None` when gyroscope or accelerometer have none.
-    fn sample(&self, rows: &RecordBatch, row: usize) -> Option<Sample> {
-        let values = |columns: [usize; 3]| columns.map(|column| float_or_nan(floats(rows, column), row));
-        let sample = Sample {
-            time: times(rows)[row],
-            sequence: self
-                .sequence
-                .map(|column| integers(rows, column))
-                .filter(|column| column.is_valid(row))
-                .map(|column| column.value(row)),
-            gyro: values(self.gyro),
-            accel: values(self.accel),
-            mag: self.mag.map_or([f64::NAN; 3], values),
-        };
-        sample.gyro.iter().chain(&sample.accel).all(|value| value.is_finite()).then_some(sample)
+    fn estimate(&self, filter: &VQF, state: &State, block: u64) -> Estimate {
+        let q = filter.quat_6d();
+        let has_heading =
+            self.columns.mag.is_none() || state.heading.at(block).is_some_and(|(_, sd_rad)| sd_rad.to_degrees() < SETTLED_DEG);
+        Estimate {
+            upright: [q.0, q.1, q.2, q.3],
+            is_resting: filter.rest_detected(),
+            is_settling: state.samples <= self.settling_samples || !has_heading,
+            is_disturbed: state.heading.is_disturbed(),
+            disagreement_deg: state.heading.disagreement_rad().map_or(f64::NAN, f64::to_degrees),
+            offset_ut: state.heading.offset_ut().unwrap_or(f64::NAN),
+            block,
+        }
     }
 
-    /// Takes the filter over the samples that were lost before this one, or starts it anew.
-    fn bridge(&self, filter: &mut VQF, state: &mut State, sample: &Sample) {
-        let Some(last) = &state.last else { return };
-        let lost = self.lost_between(last, sample);
+    /// Takes the filters over a sample; the block of headings that it belongs to.
+    fn update(&self, filter: &mut VQF, heading: &mut Heading, sample: &Sample) -> u64 {
+        filter.update(sample.gyro, sample.accel, None);
+        if self.columns.mag.is_none() {
+            return 0;
+        }
+        let q = filter.quat_6d();
+        let bias = filter.state().bias;
+        let rate = std::array::from_fn(|axis| sample.gyro[axis] - bias[axis]);
+        let mag = sample.mag.iter().all(|value| value.is_finite()).then_some(sample.mag);
+        heading.update([q.0, q.1, q.2, q.3], rate, mag, &self.method)
+    }
+
+    /// Moves the rows whose time is due out of the queue.
+    fn emit(&self, state: &mut State, is_due: impl Fn(TimeNs) -> bool, columns: &mut Columns) {
+        while let Some(row) = state.waiting.pop_front_if(|row| is_due(row.time)) {
+            let heading = row.estimate.and_then(|estimate| state.heading.at(estimate.block));
+            columns.push(&row, heading);
+        }
+    }
+
+    /// Takes the filters over the samples that were lost before this one, or starts them anew.
+    fn bridge(&self, filter: &mut VQF, state: &mut State, sample: &Sample, columns: &mut Columns) {
+        let Some(last) = state.last else { return };
+        let lost = last.lost_until(sample, self.rate);
         if lost == 0 {
             return;
         }
         if self.rate.grid_time(lost) > self.longest_gap_ns {
+            // Nothing that follows tells about headings in the old frame.
+            self.emit(state, |_| true, columns);
             let bias = filter.state().bias;
             let bias_p = filter.state().bias_p;
             filter.reset_state();
             filter.state_mut().bias = bias;
             filter.state_mut().bias_p = bias_p;
+            state.heading.restart();
             state.samples = 0;
             return;
         }
+        // What turned meanwhile lies between two rates; a straight line misses it by a part of their difference.
+        let apart = (0..3).map(|axis| (sample.gyro[axis] - last.gyro[axis]).powi(2)).sum::<f64>().sqrt();
+        state.heading.doubt(MISSED_SHARE * apart * lost as f64 * self.method.period_s);
         for k in 1..=lost {
-            update(filter, &last.towards(sample, k as f64 / (lost + 1) as f64));
+            let between = last.towards(sample, k as f64 / (lost + 1) as f64);
+            self.update(filter, &mut state.heading, &Sample { mag: [f64::NAN; 3], ..between });
         }
         state.samples += lost as u64;
     }
-
-    fn lost_between(&self, last: &Sample, sample: &Sample) -> i64 {
-        let between = sample.time.saturating_sub(last.time);
-        let half_ns = self.rate.period_ns() / 2;
-        let by_time = (self.rate.grid_index_at_or_after(between.saturating_sub(half_ns)) - 1).max(0);
-        let by_sequence = last.sequence.zip(sample.sequence).map(|(last, next)| next.saturating_sub(last).saturating_sub(1));
-        let agrees = |lost: &i64| *lost >= 0 && self.rate.grid_time(lost.saturating_sub(by_time)).saturating_abs() <= SEQUENCE_SLACK_NS;
-        by_sequence.filter(agrees).unwrap_or(by_time)
-    }
-}
-
-impl Sample {
-    fn towards(&self, next: &Self, weight: f64) -> Self {
-        let between = |a: [f64; 3], b: [f64; 3]| std::array::from_fn(|i| a[i] + (b[i] - a[i]) * weight);
-        let (gyro, accel, mag) = (between(self.gyro, next.gyro), between(self.accel, next.accel), between(self.mag, next.mag));
-        Self { gyro, accel, mag, ..*self }
-    }
-}
-
-fn update(filter: &mut VQF, sample: &Sample) {
-    let mag = sample.mag.iter().all(|value| value.is_finite()).then_some(sample.mag);
-    filter.update(sample.gyro, sample.accel, mag);
 }
 
 /// The columns that come out, row by row; NaN for null.
-struct Estimates {
+struct Columns {
+    times: Vec<TimeNs>,
     q: [Vec<f64>; 4],
     rest: Vec<Option<bool>>,
     settling: Vec<Option<bool>>,
     mag_disturbed: Vec<Option<bool>>,
-    disagreement_deg: Vec<f64>,
+    mag: [Vec<f64>; 3],
 }
 
-impl Estimates {
+impl Columns {
     fn with_capacity(rows: usize) -> Self {
         let flags = || Vec::with_capacity(rows);
-        let q = [(); 4].map(|()| Vec::with_capacity(rows));
-        Self { q, rest: flags(), settling: flags(), mag_disturbed: flags(), disagreement_deg: Vec::with_capacity(rows) }
-    }
-
-    fn push(&mut self, filter: &VQF, has_mag: bool, settling: bool) {
-        let q = if has_mag { filter.quat_9d() } else { filter.quat_6d() };
-        self.q.iter_mut().zip([q.0, q.1, q.2, q.3]).for_each(|(column, value)| column.push(value));
-        self.rest.push(Some(filter.rest_detected()));
-        self.settling.push(Some(settling));
-        self.mag_disturbed.push(Some(filter.mag_dist_detected()));
-        self.disagreement_deg.push(filter.state().last_mag_dis_angle.abs().to_degrees());
-    }
-
-    fn push_null(&mut self) {
-        self.q.iter_mut().for_each(|column| column.push(f64::NAN));
-        [&mut self.rest, &mut self.settling, &mut self.mag_disturbed].into_iter().for_each(|column| column.push(None));
-        self.disagreement_deg.push(f64::NAN);
-    }
-
-    fn columns(self, times: ArrayRef, has_mag: bool) -> Vec<ArrayRef> {
-        let mut columns = vec![times];
-        columns.extend(self.q.map(nan_as_null));
-        columns.push(Arc::new(BooleanArray::from(self.rest)));
-        columns.push(Arc::new(BooleanArray::from(self.settling)));
-        if has_mag {
-            columns.push(Arc::new(BooleanArray::from(self.mag_disturbed)));
-            columns.push(nan_as_null(self.disagreement_deg));
+        let numbers = || Vec::with_capacity(rows);
+        Self {
+            times: Vec::with_capacity(rows),
+            q: [(); 4].map(|()| numbers()),
+            rest: flags(),
+            settling: flags(),
+            mag_disturbed: flags(),
+            mag: [(); 3].map(|()| numbers()),
         }
-        columns
+    }
+
+    fn push(&mut self, row: &Row, heading: Option<(f64, f64)>) {
+        let estimate = row.estimate;
+        let upright = estimate.map_or([f64::NAN; 4], |estimate| estimate.upright);
+        let q = heading.map_or(upright, |(heading_rad, _)| turned(upright, heading_rad));
+        self.times.push(row.time);
+        self.q.iter_mut().zip(q).for_each(|(column, value)| column.push(value));
+        self.rest.push(estimate.map(|estimate| estimate.is_resting));
+        self.settling.push(estimate.map(|estimate| estimate.is_settling));
+        self.mag_disturbed.push(estimate.map(|estimate| estimate.is_disturbed));
+        let number = |of: fn(&Estimate) -> f64| estimate.as_ref().map_or(f64::NAN, of);
+        let sd_deg = heading.map_or(f64::NAN, |(_, sd_rad)| sd_rad.to_degrees());
+        let mag = [number(|estimate| estimate.disagreement_deg), sd_deg, number(|estimate| estimate.offset_ut)];
+        self.mag.iter_mut().zip(mag).for_each(|(column, value)| column.push(value));
+    }
+
+    fn arrays(self, has_mag: bool) -> Vec<ArrayRef> {
+        let mut arrays: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(self.times))];
+        arrays.extend(self.q.map(nan_as_null));
+        arrays.push(Arc::new(BooleanArray::from(self.rest)));
+        arrays.push(Arc::new(BooleanArray::from(self.settling)));
+        if has_mag {
+            arrays.push(Arc::new(BooleanArray::from(self.mag_disturbed)));
+            arrays.extend(self.mag.map(nan_as_null));
+        }
+        arrays
     }
 }

@@ -11,6 +11,7 @@ mod lumbar_rotation;
 mod marker_events;
 mod orientation;
 mod pelvic_drop;
+mod relative_orientation;
 mod segment_alignment;
 
 use crate::bench::Bench;
@@ -31,6 +32,7 @@ pub struct Suite {
 /// All of them.
 pub const SUITES: &[&Suite] = &[
     &orientation::SUITE,
+    &relative_orientation::SUITE,
     &segment_alignment::SUITE,
     &joint_angles_markers::SUITE,
     &force_events::SUITE,
