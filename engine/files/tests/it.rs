@@ -179,6 +179,8 @@ fn vicon_analysis_has_its_sensors_events_and_parameters() {
     let cadence = recording.parameters.first().expect("parameters");
     assert_eq!((cadence.name.as_str(), cadence.unit.as_str()), ("Cadence", "steps/min"));
     assert!((cadence.value - 117.455).abs() < 1e-3 && recording.parameters.len() == 22);
+    assert_eq!(recording.angles("LKneeAngles").map(<[_]>::len), Some(694));
+    assert_eq!((recording.angles("LKneeForce"), recording.subject("LLEGLENGTH")), (None, None));
     // ANALOG:UNITS says Nm and the values are N·mm: the pressure must lie on each plate all the same.
     for (name, x_m, y_m) in [("plate_1", -0.396, 0.255), ("plate_2", 0.232, 0.254), ("plate_3", 0.716, 0.253)] {
         let rows = &sensor(&recording, name).rows;

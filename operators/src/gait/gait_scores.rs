@@ -165,12 +165,11 @@ impl Configure for Config {
         for (port, input) in ports.iter().enumerate().filter(|(port, _)| ![angles, cycles].contains(&Some(*port))) {
             findings.push(PlanFinding::input(port, format!("`{}` is neither joint angles nor gait cycles, or a second one", input.stream)));
         }
-        let (Some(angles), Some(cycles)) = (angles, cycles) else { return Err(findings) };
-        let variables = self.variables(&ports[angles].schema, &mut findings);
-        let parameters = self.parameters(&ports[cycles], cycles, &mut findings);
-        if !findings.is_empty() {
+        let variables = angles.map(|port| (port, self.variables(&ports[port].schema, &mut findings)));
+        let parameters = cycles.map(|port| (port, self.parameters(&ports[port], port, &mut findings)));
+        let (Some((angles, variables)), Some((cycles, parameters)), true) = (variables, parameters, findings.is_empty()) else {
             return Err(findings);
-        }
+        };
         let output = output(&variables, &parameters);
         let operator = GaitScores {
             angles,

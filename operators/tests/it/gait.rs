@@ -175,6 +175,48 @@ fn the_rig_of_gait_lab_is_that_of_its_recording() {
 }
 
 #[test]
+fn a_trial_is_scored_against_a_table_from_its_markers_on() {
+    let Some(vicon) = recording("Vicon_analysis.c3d") else { return };
+    let [_, _, cycles] = analyse(&vicon, json!({}));
+    let segments = step("segments", "marker_segments", json!({}), &streams(&vicon, Kind::Markers));
+    let angles = step("angles", "joint_angles", json!({}), &[segments]);
+    // A knee that is always bent by 20°, and a pelvis that is level.
+    let norm = |degrees: f64| json!({ "mean": vec![degrees; 101] });
+    let config = json!({ "reference": { "knee_flexion": norm(20.0), "pelvis_tilt": norm(0.0) } });
+    let (port, scores) = step("scores", "gait_scores", config, &[angles, cycles.clone()]);
+    assert_eq!(scores.num_rows(), cycles.1.num_rows());
+    let value = |row: usize, name: &str| float_or_nan(floats(&scores, port.schema.index(name).expect("a score")), row);
+    let variables = integers(&scores, port.schema.index("gps_variables").expect("a count"));
+    let scored: Vec<usize> = (0..scores.num_rows()).filter(|row| variables.value(*row) == 2).collect();
+    assert!(scored.len() >= 4, "{} of {} cycles have both variables", scored.len(), scores.num_rows());
+    for row in scored {
+        let (knee, tilt, profile) = (value(row, "gvs_knee_flexion_deg"), value(row, "gvs_pelvis_tilt_deg"), value(row, "gps_deg"));
+        // A walking knee is between 0° and 65°, some 20° from its middle; an adult's pelvis is tilted by some 10°.
+        assert!((12.0..30.0).contains(&knee) && (2.0..20.0).contains(&tilt), "{knee} {tilt}");
+        assert!((profile - ((knee * knee + tilt * tilt) / 2.0).sqrt()).abs() < 1e-9);
+        assert!(value(row, "outside_percent").is_nan(), "the table has no spread");
+    }
+}
+
+#[test]
+fn a_table_of_another_size_or_name_is_refused() {
+    let angles = ["pelvis_tilt_deg", "knee_left_flexion_deg", "knee_right_flexion_deg"].map(|name| float(name, "deg"));
+    let angles = Port { stream: "angles".to_owned(), schema: StreamSchema::new(angles.to_vec(), &[], Some(Rate::hz(100))) };
+    let config =
+        json!({ "baseline": 1, "reference": { "knee_flexion": { "mean": [1.0, 2.0] }, "hip_flexion": { "mean": vec![0.0; 51] } } });
+    let findings = (operator("gait_scores").expect("the operator is registered").plan)(config, &[angles]).expect_err("findings");
+    let said: Vec<String> = findings.into_iter().map(|finding| format!("{:?}: {}", finding.at, finding.message)).collect();
+    let expected = [
+        "Config(\"/baseline\"): a baseline has 2 to 200 cycles",
+        "Config(\"/baseline\"): with `reference` there is no baseline",
+        "Config(\"/reference/knee_flexion\"): a norm has 51 values (every 2 %) or 101 (every 1 %)",
+        "Step: no stream of gait cycles among the inputs",
+        "Config(\"/reference/hip_flexion\"): the angles have no `hip_flexion` of both sides",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[test]
 fn labels_and_plates_that_are_not_there_are_all_named() {
     let markers = Port { stream: "markers/subject".to_owned(), schema: marker_schema(&["LHEE", "LTOE", "RHEE"]) };
     let say = |op: &str, config: Value, ports: &[Port]| {
