@@ -5,8 +5,6 @@ pub mod column;
 pub mod delay;
 pub mod emg;
 pub mod emg_onset;
-#[cfg(test)]
-mod emg_onset_bench;
 pub mod emg_quality;
 pub mod expression;
 pub mod filter;

@@ -1,5 +1,6 @@
 //! What is measured, one file per question.
 
+mod emg_onset;
 mod orientation;
 
 use crate::bench::Bench;
@@ -18,4 +19,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE];
+pub const SUITES: &[&Suite] = &[&emg_onset::SUITE, &orientation::SUITE];
