@@ -1,9 +1,11 @@
 //! Pure functions over slices, shared by operators and SQL functions.
 
 pub mod angles;
+pub mod change_time;
 pub mod column;
 pub mod delay;
 pub mod emg;
+pub mod emg_burst;
 pub mod emg_onset;
 pub mod emg_quality;
 pub mod expression;

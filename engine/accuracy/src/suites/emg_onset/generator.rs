@@ -20,7 +20,8 @@ use crate::bench::Stream;
 const RATE: Rate = Rate::hz(2000);
 const RATE_HZ: f64 = 2000.0;
 const REST_V: f64 = 5e-6;
-const ACTIVE_S: f64 = 0.4;
+/// How long a burst lasts.
+pub const ACTIVE_S: f64 = 0.4;
 const RAMP_S: f64 = 0.05;
 
 /// How a burst begins, and what its muscle sounds like.
