@@ -6,6 +6,7 @@ pub mod column;
 pub mod delay;
 pub mod emg;
 pub mod emg_burst;
+pub mod emg_faults;
 pub mod emg_onset;
 pub mod emg_quality;
 pub mod expression;

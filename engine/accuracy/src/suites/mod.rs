@@ -1,6 +1,7 @@
 //! What is measured, one file per question.
 
 mod emg_onset;
+mod emg_quality;
 mod orientation;
 
 use crate::bench::Bench;
@@ -19,4 +20,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&emg_onset::SUITE, &orientation::SUITE];
+pub const SUITES: &[&Suite] = &[&emg_onset::SUITE, &emg_quality::SUITE, &orientation::SUITE];
