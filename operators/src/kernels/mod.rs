@@ -3,6 +3,7 @@
 pub mod angles;
 pub mod change_time;
 pub mod column;
+pub mod contacts;
 pub mod delay;
 pub mod emg;
 pub mod emg_burst;
