@@ -17,6 +17,8 @@ pub mod foot_swing;
 pub mod gait_cycle;
 pub mod gait_event;
 pub mod message;
+pub mod moving_rms;
+pub mod mvc_reference;
 pub mod names;
 pub mod nearest_foot;
 pub mod pick;
