@@ -12,7 +12,7 @@ mod report;
 mod statistics;
 mod suites;
 
-pub use bench::{Bench, Cost};
+pub use bench::{Bench, Cost, Stream, stream};
 pub use error::AccuracyError;
 pub use figure::{Better, Figure, Standing};
 pub use recorded::Recorded;
