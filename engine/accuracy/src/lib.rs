@@ -16,7 +16,7 @@ mod statistics;
 mod suites;
 mod worn;
 
-pub use bench::{Bench, Cost};
+pub use bench::{Bench, Cost, Stream, stream};
 pub use error::AccuracyError;
 pub use figure::{Better, Figure, Standing};
 pub use recorded::Recorded;
