@@ -17,6 +17,7 @@ pub mod gait_cycle;
 pub mod gait_event;
 pub mod heading;
 pub mod imu;
+pub mod imu_window;
 pub mod joint_filter;
 pub mod message;
 pub mod names;

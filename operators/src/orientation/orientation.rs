@@ -77,7 +77,7 @@ use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, nan_as_null, times};
-use proprio_core::schema::{FieldExt, column, float, meta};
+use proprio_core::schema::{FieldExt, column, float};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Operator, Output, Planned, Port, Rate, StreamSchema, TimeNs};
 use schemars::JsonSchema;
@@ -86,7 +86,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, sequence_column, triple};
+use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, placed_as, sequence_column, triple};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -247,10 +247,7 @@ impl Config {
 /// What comes out: the rotation with the place that the gyroscope's columns name, and the filter's own judgement.
 fn output(gyro: &Field, rate: Rate, has_mag: bool) -> StreamSchema {
     let frame = if has_mag { "earth_enu" } else { "earth_up" };
-    let place = |field: Field| {
-        let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
-        keys.iter().filter_map(|key| Some((key, gyro.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
-    };
+    let place = |field: Field| placed_as(field, gyro);
     let mut fields = ["q_w", "q_x", "q_y", "q_z"].map(|name| place(float(name, "1").frame(frame))).to_vec();
     fields.extend(["rest", "settling"].map(|name| place(column(name, DataType::Boolean))));
     if has_mag {

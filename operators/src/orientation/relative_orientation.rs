@@ -84,14 +84,14 @@ use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, nan_as_null};
-use proprio_core::schema::{FieldExt, column, float, meta};
+use proprio_core::schema::{FieldExt, column, float};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Operator, Output, Planned, Port, Rate, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, Sample, triple};
+use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, Sample, placed_as, triple};
 use crate::kernels::joint_filter::{JointFilter, Levers, Motion, Noise, Residual, angle_between_rad, exponential};
 use crate::kernels::quaternion::{Quaternion, multiply, rotate};
 use crate::kernels::vqf::Memory;
@@ -241,10 +241,7 @@ impl Config {
 
 /// What comes out: a rotation of the distal segment, in the frame of the proximal sensor.
 fn output(distal: &Field, rate: Rate, proximal: &str) -> StreamSchema {
-    let place = |field: Field| {
-        let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
-        keys.iter().filter_map(|key| Some((key, distal.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
-    };
+    let place = |field: Field| placed_as(field, distal);
     let mut fields = ["q_w", "q_x", "q_y", "q_z"].map(|name| place(float(name, "1").frame(proximal))).to_vec();
     fields.push(place(column("settling", DataType::Boolean)));
     fields.extend(NUMBERS.map(|(name, unit)| place(float(name, unit))));

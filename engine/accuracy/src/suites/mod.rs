@@ -1,5 +1,6 @@
 //! What is measured, one file per question.
 
+mod imu_quality;
 mod orientation;
 mod relative_orientation;
 
@@ -19,4 +20,4 @@ pub struct Suite {
 }
 
 /// All of them.
-pub const SUITES: &[&Suite] = &[&orientation::SUITE, &relative_orientation::SUITE];
+pub const SUITES: &[&Suite] = &[&imu_quality::SUITE, &orientation::SUITE, &relative_orientation::SUITE];
