@@ -1,11 +1,11 @@
 //! How is a sensor turned in space, also where the magnetic field is disturbed?
 //!
 //! Inclination and the gyroscope's bias are those of VQF (Laidig and Seel 2023, Information Fusion 91). The heading comes from a Kalman
-//! filter over the magnetometer in VQF's upright frame. It holds the earth's field, a local deviation of it, an
-//! offset that turns with the sensor (a magnet or steel on it) and the magnetometer's delay behind the gyroscope: motion tells them
-//! apart, so a magnet that is stuck to the sensor or taken off costs little, and a field that fits neither turns the heading
-//! the less, the more its strength and dip deviate. A second filter that takes nothing for granted begins anew every 20 s (at first
-//! after 5 s and 10 s); when it explains the field far better than the first one, it takes its place, and the heading jumps to the better one.
+//! filter over the magnetometer in VQF's upright frame. It holds the earth's field, a local deviation of it, an offset that turns with the
+//! sensor (a magnet or steel on it) and the magnetometer's delay behind the gyroscope: motion tells them apart, so a magnet that is stuck
+//! to the sensor or taken off costs little, and a field that fits neither turns the heading the less, the more its strength and dip
+//! deviate. A second filter that takes nothing for granted begins anew every 20 s (at first after 5 s and 10 s); when it explains the
+//! field far better than the first one, it takes its place, and the heading jumps to the better one.
 //!
 //! `q_w q_x q_y q_z` is the unit quaternion `earth_from_sensor`: it takes sensor coordinates to earth coordinates. With a magnetometer the
 //! frame is `earth_enu`, X east (magnetic), Y north, Z up. Without one, or with `magnetometer: false`, it is `earth_up`:
@@ -14,8 +14,8 @@
 //! `rest` is true while the sensor lies still, when the gyroscope's bias is learnt fastest. `settling` is true for the first `tau_accel`
 //! seconds after a start or a restart, and while the heading is not known to 10°: take the values with care. With a magnetometer,
 //! `mag_disturbed` says that strength or dip of the field, less the sensor's own offset, were not as learnt within the last half second;
-//! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's standard deviation,
-//! and `mag_offset_ut` how strong a field the sensor carries with it.
+//! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's
+//! standard deviation, and `mag_offset_ut` how strong a field the sensor carries with it.
 //!
 //! **Delay** none: a row comes out with the sample. With `lag: 2 s` it comes out 2 s later, its heading (and `heading_sd_deg`) improved by
 //! what was measured meanwhile; the other columns stay. **Lost samples** are counted by the sensor's own `sequence`; where it

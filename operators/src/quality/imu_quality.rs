@@ -1,21 +1,23 @@
 //! Can an IMU's samples be trusted, window by window: rest, noise, saturation, lost samples and the magnetic field?
 //!
-//! A row comes for every window of the grid k · `window` in which the sensor gave samples; its time is the window's end. `verdict` is `reject` when gyroscope
-//! or accelerometer lie at a rail for more than `saturated_percent` of the samples, stand still altogether, or more than `lost_percent` of the samples are lost:
-//! what is integrated from such a window is wrong. It is `poor` when the magnetic field is disturbed, when at rest the
-//! gyroscope's RMS or the accelerometer's distance from gravity is above its calibration gate, or when the magnetometer
-//! saturates; otherwise `good`. `reasons` names all that stand against it, most serious first, separated by `; `.
+//! A row comes for every window of the grid k · `window` in which the sensor gave samples; its time is the window's end. `verdict` is
+//! `reject` when gyroscope or accelerometer lie at a rail for more than `saturated_percent` of the samples, stand still altogether, or
+//! more than `lost_percent` of the samples are lost: what is integrated from such a window is wrong. It is `poor` when the magnetic field
+//! is disturbed, when at rest the gyroscope's RMS or the accelerometer's distance from gravity is above its calibration gate, or when the
+//! magnetometer saturates; otherwise `good`. `reasons` names all that stand against it, most serious first, separated by `; `.
 //!
-//! `rest` says that all samples lie within VQF's thresholds of the window's mean (Laidig and Seel 2023). Noise (`gyro_noise_deg_per_s`, `accel_noise_m_per_s2`: RMS
-//! about the mean), `gyro_rms_deg_per_s` and `gravity_error_m_per_s2` (distance of the mean's length from 9.81) are given at rest and null in motion.
+//! `rest` says that all samples lie within VQF's thresholds of the window's mean (Laidig and Seel 2023). Noise (`gyro_noise_deg_per_s`,
+//! `accel_noise_m_per_s2`: RMS about the mean), `gyro_rms_deg_per_s` and `gravity_error_m_per_s2` (distance of the mean's length from
+//! 9.81) are given at rest and null in motion.
 //!
-//! A rail is the end of `gyro_range`, `accel_range_g` or `mag_range_ut`. Where the range isn't given it is learnt: five equal values in a row at
-//! the highest that the session has seen, above 200 °/s, 15 m/s² or 150 µT.
+//! A rail is the end of `gyro_range`, `accel_range_g` or `mag_range_ut`. Where the range isn't given it is learnt: five equal values in a
+//! row at the highest that the session has seen, above 200 °/s, 15 m/s² or 150 µT.
 //!
-//! The magnetic field's strength and dip, by VQF's inclination, are compared with `mag_norm_ut` and `mag_dip`, or where these aren't given with the
-//! median of the undisturbed windows before (at most 60; in the first one with its own); another field is learnt when it was even and the same over 20 s of motion. `mag_norm_off_percent` and `mag_dip_off_deg` are the window's means
-//! against them, `mag_disturbed_percent` the share of samples that are off by more than `mag_norm_share` or `mag_dip_within`, and
-//! `mag_disturbed` says that these are more than a tenth. A sensor without a magnetometer has none of these columns.
+//! The magnetic field's strength and dip, by VQF's inclination, are compared with `mag_norm_ut` and `mag_dip`, or where these aren't given
+//! with the median of the undisturbed windows before (at most 60; in the first one with its own); another field is learnt when it was even
+//! and the same over 20 s of motion. `mag_norm_off_percent` and `mag_dip_off_deg` are the window's means against them,
+//! `mag_disturbed_percent` the share of samples that are off by more than `mag_norm_share` or `mag_dip_within`, and `mag_disturbed` says
+//! that these are more than a tenth. A sensor without a magnetometer has none of these columns.
 //!
 //! **Delay**: a window's length. **Gaps**: rows without values and samples lost between rows count in `lost_percent` of the
 //! window in which the next sample came, at most as a whole window's; a window without any sample gives no row.

@@ -1,6 +1,7 @@
-//! Does the judgement of windows find what the optical truth of BROAD (Laidig et al. 2021) says about the magnetic field? Windows whose field, turned to the earth by
-//! optics, is off the first half minute's by more than 10 % or 10° in more than half of the samples are disturbed, those with less than a tenth are not, and
-//! between them is no truth: the magnetometer's own delay makes a fast turn look like it.
+//! Does the judgement of windows find what the optical truth of BROAD (Laidig et al. 2021) says about the magnetic field? Windows whose
+//! field, turned to the earth by optics, is off the first half minute's by more than 10 % or 10° in more than half of the samples are
+//! disturbed, those with less than a tenth are not, and between them is no truth: the magnetometer's own delay makes a fast turn look like
+//! it.
 
 use arrow_array::{Array, BooleanArray, Float64Array, RecordBatch};
 use proprio_core::rows::{float_or_nan, times};
