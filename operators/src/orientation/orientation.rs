@@ -65,7 +65,7 @@
 //! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,false,1.23814,30.8778,12.5745
 //! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,false,1.23814,30.9608,12.5745
 //! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,false,0.77536,30.9608,12.5744
-//! # 540 rows, every bit hashed: 43be9a3ec3dcedaa
+//! # 540 rows, every bit hashed: cb4616c68547f84f
 //! ```
 
 use std::collections::VecDeque;
@@ -95,7 +95,7 @@ const LONGEST_GAP_NS: i64 = 10 * SECOND_NS;
 /// The waiting rows and past headings are kept in memory.
 const LONGEST_LAG_NS: i64 = 10 * SECOND_NS;
 /// Standard deviation of the turn during a gap, as a share of what its two ends' rates differ by.
-const MISSED_SHARE: f64 = 0.1;
+const MISSED_SHARE: f64 = 0.05;
 /// While the heading's standard deviation is above this, it settles.
 const SETTLED_DEG: f64 = 10.0;
 /// Columns of the magnetometer after `mag_disturbed`, with their units.
