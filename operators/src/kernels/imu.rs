@@ -1,7 +1,7 @@
 //! What an IMU's stream holds: its instruments' columns, found and checked when a step is planned, and its samples, of which some get lost.
 
 use arrow_array::{Array, RecordBatch};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::kind::SEQUENCE;
 use proprio_core::rows::{float_or_nan, floats, integers, times};
@@ -51,6 +51,12 @@ pub fn triple(port: &Port, prefix: &str, instrument: Instrument, findings: &mut 
         *slot = found;
     }
     Some(indices)
+}
+
+/// A column with the sensor, segment and side of another one.
+pub fn placed_as(field: Field, other: &Field) -> Field {
+    let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
+    keys.iter().filter_map(|key| Some((key, other.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
 }
 
 /// Index of the sensor's own count of samples, where it has one.

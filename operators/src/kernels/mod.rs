@@ -34,6 +34,7 @@ pub mod gait_score;
 pub mod gait_variable;
 pub mod heading;
 pub mod imu;
+pub mod imu_window;
 pub mod joint_filter;
 pub mod lower_back_steps;
 pub mod marker_places;

@@ -1,11 +1,11 @@
 //! How is a sensor turned in space, also where the magnetic field is disturbed?
 //!
 //! Inclination and the gyroscope's bias are those of VQF (Laidig and Seel 2023, Information Fusion 91). The heading comes from a Kalman
-//! filter over the magnetometer in VQF's upright frame. It holds the earth's field, a local deviation of it, an
-//! offset that turns with the sensor (a magnet or steel on it) and the magnetometer's delay behind the gyroscope: motion tells them
-//! apart, so a magnet that is stuck to the sensor or taken off costs little, and a field that fits neither turns the heading
-//! the less, the more its strength and dip deviate. A second filter that takes nothing for granted begins anew every 20 s (at first
-//! after 5 s and 10 s); when it explains the field far better than the first one, it takes its place, and the heading jumps to the better one.
+//! filter over the magnetometer in VQF's upright frame. It holds the earth's field, a local deviation of it, an offset that turns with the
+//! sensor (a magnet or steel on it) and the magnetometer's delay behind the gyroscope: motion tells them apart, so a magnet that is stuck
+//! to the sensor or taken off costs little, and a field that fits neither turns the heading the less, the more its strength and dip
+//! deviate. A second filter that takes nothing for granted begins anew every 20 s (at first after 5 s and 10 s); when it explains the
+//! field far better than the first one, it takes its place, and the heading jumps to the better one.
 //!
 //! `q_w q_x q_y q_z` is the unit quaternion `earth_from_sensor`: it takes sensor coordinates to earth coordinates. With a magnetometer the
 //! frame is `earth_enu`, X east (magnetic), Y north, Z up. Without one, or with `magnetometer: false`, it is `earth_up`:
@@ -14,8 +14,8 @@
 //! `rest` is true while the sensor lies still, when the gyroscope's bias is learnt fastest. `settling` is true for the first `tau_accel`
 //! seconds after a start or a restart, and while the heading is not known to 10°: take the values with care. With a magnetometer,
 //! `mag_disturbed` says that strength or dip of the field, less the sensor's own offset, were not as learnt within the last half second;
-//! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's standard deviation,
-//! and `mag_offset_ut` how strong a field the sensor carries with it.
+//! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's
+//! standard deviation, and `mag_offset_ut` how strong a field the sensor carries with it.
 //!
 //! **Delay** none: a row comes out with the sample. With `lag: 2 s` it comes out 2 s later, its heading (and `heading_sd_deg`) improved by
 //! what was measured meanwhile; the other columns stay. **Lost samples** are counted by the sensor's own `sequence`; where it
@@ -65,7 +65,7 @@
 //! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,false,1.23814,30.8778,12.5745
 //! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,false,1.23814,30.9608,12.5745
 //! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,false,0.77536,30.9608,12.5744
-//! # 540 rows, every bit hashed: 43be9a3ec3dcedaa
+//! # 540 rows, every bit hashed: cb4616c68547f84f
 //! ```
 
 use std::collections::VecDeque;
@@ -77,7 +77,7 @@ use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, nan_as_null, times};
-use proprio_core::schema::{FieldExt, column, float, meta};
+use proprio_core::schema::{FieldExt, column, float};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Operator, Output, Planned, Port, Rate, StreamSchema, TimeNs};
 use schemars::JsonSchema;
@@ -86,7 +86,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, sequence_column, triple};
+use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, placed_as, sequence_column, triple};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -95,7 +95,7 @@ const LONGEST_GAP_NS: i64 = 10 * SECOND_NS;
 /// The waiting rows and past headings are kept in memory.
 const LONGEST_LAG_NS: i64 = 10 * SECOND_NS;
 /// Standard deviation of the turn during a gap, as a share of what its two ends' rates differ by.
-const MISSED_SHARE: f64 = 0.1;
+const MISSED_SHARE: f64 = 0.05;
 /// While the heading's standard deviation is above this, it settles.
 const SETTLED_DEG: f64 = 10.0;
 /// Columns of the magnetometer after `mag_disturbed`, with their units.
@@ -247,10 +247,7 @@ impl Config {
 /// What comes out: the rotation with the place that the gyroscope's columns name, and the filter's own judgement.
 fn output(gyro: &Field, rate: Rate, has_mag: bool) -> StreamSchema {
     let frame = if has_mag { "earth_enu" } else { "earth_up" };
-    let place = |field: Field| {
-        let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
-        keys.iter().filter_map(|key| Some((key, gyro.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
-    };
+    let place = |field: Field| placed_as(field, gyro);
     let mut fields = ["q_w", "q_x", "q_y", "q_z"].map(|name| place(float(name, "1").frame(frame))).to_vec();
     fields.extend(["rest", "settling"].map(|name| place(column(name, DataType::Boolean))));
     if has_mag {

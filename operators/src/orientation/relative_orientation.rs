@@ -1,22 +1,24 @@
 //! How are two segments turned to each other across a joint, without a magnetometer?
 //!
-//! Both sensors feel the joint's centre move; worked out from either, its acceleration is the same vector. That constraint holds the rotation
-//! between them against drift in all three directions (after Weygers and Kok 2020, IEEE Sensors Journal 20, as a filter). The vectors from
-//! the sensors to the joint's centre are estimated along with it; they may be given. The first heading is searched
-//! among eight, of which those that explain the motion worse are dropped. The gyroscopes' biases are VQF's (Laidig and Seel 2023).
+//! Both sensors feel the joint's centre move; worked out from either, its acceleration is the same vector. That constraint holds the
+//! rotation between them against drift in all three directions (after Weygers and Kok 2020, IEEE Sensors Journal 20, as a filter). The
+//! vectors from the sensors to the joint's centre are estimated along with it; they may be given. The first heading is searched among
+//! eight, of which those that explain the motion worse are dropped. The gyroscopes' biases are VQF's (Laidig and Seel 2023).
 //!
 //! Reads one stream that holds both IMUs, as `align` makes it of `imu/thigh` and `imu/shank`: columns
 //! `thigh_gyro_x_rad_per_s`, `shank_accel_x_m_per_s2` and so on. The first is the proximal one, unless `proximal` and `distal` name them.
 //! A sample's angular rate is taken for the mean since the sample before, as sensors deliver that average or filter.
 //!
-//! `q_w q_x q_y q_z` is the unit quaternion `proximal_from_distal`: it takes coordinates of the distal sensor to those of the proximal one.
-//! `sd_deg` is its standard deviation, about all axes together, or how far headings that are still tried lie apart; `settling` is true while that is above 10°.
-//! `excitation_m_per_s2` is the RMS of the joint's horizontal acceleration over about the last 2 s: without it, in quiet standing, the heading lives on the
-//! gyroscopes alone. `joint_residual_m_per_s2` is the RMS of the constraint's violation over that time: well above 1 m/s², the sensors
-//! aren't on both sides of one joint, or move on the skin. `proximal_to_joint_m` and `distal_to_joint_m` are the lengths of the two vectors.
+//! `q_w q_x q_y q_z` is the unit quaternion `proximal_from_distal`: it takes coordinates of the distal sensor to those of the proximal
+//! one. `sd_deg` is its standard deviation, about all axes together, or how far headings that are still tried lie apart; `settling` is
+//! true while that is above 10°. `excitation_m_per_s2` is the RMS of the joint's horizontal acceleration over about the last 2 s: without
+//! it, in quiet standing, the heading lives on the gyroscopes alone. `joint_residual_m_per_s2` is the RMS of the constraint's violation
+//! over that time: well above 1 m/s², the sensors aren't on both sides of one joint, or move on the skin. `proximal_to_joint_m` and
+//! `distal_to_joint_m` are the lengths of the two vectors.
 //!
-//! **Delay** none: a row comes out with the sample, and the constraint enters one sample later. A row in which a sensor has no values gives null columns and
-//! counts as lost. Up to `longest_gap` lost samples are bridged on a straight line; after a longer gap the rotation is begun anew, and the vectors stay.
+//! **Delay** none: a row comes out with the sample, and the constraint enters one sample later. A row in which a sensor has no values
+//! gives null columns and counts as lost. Up to `longest_gap` lost samples are bridged on a straight line; after a longer gap the rotation
+//! is begun anew, and the vectors stay.
 //!
 //! ```yaml
 //! op: relative_orientation
@@ -84,14 +86,14 @@ use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, nan_as_null};
-use proprio_core::schema::{FieldExt, column, float, meta};
+use proprio_core::schema::{FieldExt, column, float};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{Operator, Output, Planned, Port, Rate, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, Sample, triple};
+use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, Sample, placed_as, triple};
 use crate::kernels::joint_filter::{JointFilter, Levers, Motion, Noise, Residual, angle_between_rad, exponential};
 use crate::kernels::quaternion::{Quaternion, multiply, rotate};
 use crate::kernels::vqf::Memory;
@@ -241,10 +243,7 @@ impl Config {
 
 /// What comes out: a rotation of the distal segment, in the frame of the proximal sensor.
 fn output(distal: &Field, rate: Rate, proximal: &str) -> StreamSchema {
-    let place = |field: Field| {
-        let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
-        keys.iter().filter_map(|key| Some((key, distal.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
-    };
+    let place = |field: Field| placed_as(field, distal);
     let mut fields = ["q_w", "q_x", "q_y", "q_z"].map(|name| place(float(name, "1").frame(proximal))).to_vec();
     fields.push(place(column("settling", DataType::Boolean)));
     fields.extend(NUMBERS.map(|(name, unit)| place(float(name, unit))));

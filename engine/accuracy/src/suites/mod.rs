@@ -7,6 +7,7 @@ mod firing_order;
 mod foot_imu;
 mod force_events;
 mod gait_phase;
+mod imu_quality;
 mod joint_angles_markers;
 mod lower_back;
 mod lumbar_rotation;
@@ -36,6 +37,7 @@ pub const SUITES: &[&Suite] = &[
     &orientation::SUITE,
     &relative_orientation::SUITE,
     &segment_alignment::SUITE,
+    &imu_quality::SUITE,
     &joint_angles_markers::SUITE,
     &force_events::SUITE,
     &marker_events::SUITE,

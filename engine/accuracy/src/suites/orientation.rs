@@ -65,7 +65,7 @@ fn total_rmse_deg(bench: &mut Bench, file: &str, config: &Value) -> Result<f64, 
 }
 
 /// BROAD's columns as an IMU's stream, on the grid of its rate.
-fn imu(table: &RecordBatch) -> Stream {
+pub(super) fn imu(table: &RecordBatch) -> Stream {
     let rate = Rate::new(2000, 7).expect("a rate");
     let file = serde_json::from_value(json!({ "kind": "imu", "rate": rate })).expect("a sensor");
     let rig = RigFile { rig: "broad".to_owned(), sensors: [("imu".to_owned(), file)].into() }.resolve();

@@ -1,5 +1,5 @@
-//! How far is the rotation across a joint, without a magnetometer, from the optical truth of the dfjimu rig (Weygers and Kok 2020)? RMSE once
-//! settled, and how long settling takes.
+//! How far is the rotation across a joint, without a magnetometer, from the optical truth of the dfjimu rig (Weygers and Kok 2020)? RMSE
+//! once settled, and how long settling takes.
 
 use std::sync::Arc;
 
@@ -22,6 +22,9 @@ pub const SUITE: Suite =
 
 /// Trial, its name here, and what the rig's own online filter comes to, which is told the vectors to the joint.
 const TRIALS: [(&str, &str, f64); 2] = [("data_1D_02", "one_degree_of_freedom", 2.11), ("data_2D_01", "two_degrees_of_freedom", 3.00)];
+/// Rows of a stretch, and from one's begin to the next's.
+const STRETCH: usize = 750;
+const BETWEEN_STRETCHES: usize = 200;
 /// Columns 0 to 11 of the file, as this stream calls them.
 const INSTRUMENTS: [(&str, &str, &str); 4] = [
     ("upper_accel", "m_per_s2", "m/s^2"),
@@ -43,8 +46,20 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
             figures.push(figure.gate(anchor_deg).aim(2.0).anchor("online filter", anchor_deg));
             figures.push(Figure::lower(format!("relative_orientation.{name}{form}.settled_after"), settled_s, "s"));
         }
+        let figure = Figure::lower(format!("relative_orientation.{name}.begun_in_motion"), rms(&begun_in_motion(bench, &table)?), "deg");
+        figures.push(figure.gate(anchor_deg));
     }
     Ok(figures)
+}
+
+/// Errors of the settled rows of stretches of 15 s that begin every 4 s, so most of them in motion and with nothing known.
+fn begun_in_motion(bench: &mut Bench, table: &[Vec<f64>]) -> Result<Vec<f64>, AccuracyError> {
+    let mut all = Vec::new();
+    for part in (0..table.len().saturating_sub(STRETCH)).step_by(BETWEEN_STRETCHES).map(|from| &table[from..from + STRETCH]) {
+        let (_, estimates) = bench.step("relative_orientation/joint", "relative_orientation", json!({}), &[stream(part)])?;
+        all.extend(errors(&estimates, part).0);
+    }
+    Ok(all)
 }
 
 /// Errors of the rows that aren't settling, and when the last one that is comes to an end.
