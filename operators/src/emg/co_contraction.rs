@@ -48,7 +48,7 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::contacts::{Contact, ContactColumns, Strides, side_of};
+use crate::kernels::contacts::{Contact, ContactColumns, Strides, samples_and_contacts, side_of};
 use crate::kernels::gait_event::Foot;
 use crate::kernels::names::suggest;
 
@@ -86,20 +86,10 @@ impl Configure for Config {
 
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
-        let contacts: Vec<ContactColumns> = ports.iter().enumerate().filter_map(|(n, port)| ContactColumns::of(n, port)).collect();
-        let envelopes: Vec<usize> = (0..ports.len()).filter(|n| contacts.iter().all(|columns| columns.port != *n)).collect();
-        if let [_, extra, ..] = contacts[..] {
-            findings.push(PlanFinding::input(extra.port, "strides come from one stream of gait events only"));
-        }
-        if let [_, extra, ..] = envelopes[..] {
-            findings.push(PlanFinding::input(extra, "envelopes come from one stream only").help("join them with `align` first"));
-        }
-        let Some(input) = envelopes.first().copied() else {
-            findings.push(PlanFinding::step("no stream of envelopes among the inputs").help("read an `mvc` or an `emg_envelope` step"));
-            return Err(findings);
-        };
+        let (input, contacts) = samples_and_contacts(ports, "read an `mvc` or an `emg_envelope` step", &mut findings);
+        let Some(input) = input else { return Err(findings) };
         self.check(&mut findings);
-        let (kind, pairs) = self.columns(input, &ports[input], !contacts.is_empty(), &mut findings);
+        let (kind, pairs) = self.columns(input, &ports[input], contacts.is_some(), &mut findings);
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -114,7 +104,7 @@ impl Configure for Config {
         let output = StreamSchema::new(fields, &["pair"], None);
         let operator = CoContraction {
             input,
-            contacts: contacts.first().copied(),
+            contacts,
             pairs,
             window_ns: self.window.nanoseconds(),
             longest_ns: self.max_stride.nanoseconds(),

@@ -60,7 +60,7 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::contacts::{Contact, ContactColumns, Strides, side_of};
+use crate::kernels::contacts::{Contact, ContactColumns, Strides, samples_and_contacts, side_of};
 use crate::kernels::emg::{Channel, keep};
 use crate::kernels::gait_event::Foot;
 use crate::kernels::mvc_reference::{Contractions, Peaks, Quality, Reference};
@@ -128,20 +128,10 @@ impl Configure for Config {
 
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
-        let contacts: Vec<ContactColumns> = ports.iter().enumerate().filter_map(|(n, port)| ContactColumns::of(n, port)).collect();
-        let envelopes: Vec<usize> = (0..ports.len()).filter(|n| contacts.iter().all(|columns| columns.port != *n)).collect();
-        if let [_, extra, ..] = contacts[..] {
-            findings.push(PlanFinding::input(extra.port, "strides come from one stream of gait events only"));
-        }
-        if let [_, extra, ..] = envelopes[..] {
-            findings.push(PlanFinding::input(extra, "envelopes come from one stream only").help("give each its own step"));
-        }
-        let Some(input) = envelopes.first().copied() else {
-            findings.push(PlanFinding::step("no stream of envelopes among the inputs").help("read an `emg_envelope` step"));
-            return Err(findings);
-        };
+        let (input, contacts) = samples_and_contacts(ports, "read an `emg_envelope` step", &mut findings);
+        let Some(input) = input else { return Err(findings) };
         let learns_strides = self.method == Method::DynamicPeak && self.reference.is_empty();
-        if learns_strides && contacts.is_empty() {
+        if learns_strides && contacts.is_none() {
             let message = "a dynamic peak is learned from strides, and there are no gait events among the inputs";
             findings.push(PlanFinding::step(message).help("read a step such as `force_events`, too, or give the references"));
         }
@@ -164,7 +154,7 @@ impl Configure for Config {
         };
         let operator = Normalise {
             input,
-            contacts: contacts.first().copied().filter(|_| learns_strides),
+            contacts: contacts.filter(|_| learns_strides),
             muscles: channels
                 .iter()
                 .map(|channel| Muscle {

@@ -46,13 +46,13 @@
 //! ```
 
 use proprio_core::quantity::Duration;
-use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs, rows};
+use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::foot_motion::Sample;
-use crate::kernels::foot_sensor::triple;
 use crate::kernels::gait_event::{self, Method, Waiting};
+use crate::kernels::imu::ImuColumns;
 use crate::kernels::lower_back_steps::{Rule, Track};
 
 /// Gait events from the lower back.
@@ -81,8 +81,7 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let [port] = ports else { return Err(vec![PlanFinding::step("reads the stream of one IMU")]) };
         let mut findings = Findings::new();
-        let gyro = triple(0, port, "gyro", "rad_per_s", "rad/s", &mut findings);
-        let accel = triple(0, port, "accel", "m_per_s2", "m/s^2", &mut findings);
+        let columns = ImuColumns::of(port, 0, "", false, &mut findings);
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -100,10 +99,9 @@ impl Configure for Config {
         for (at, value, range) in ranges.into_iter().filter(|(_, value, range)| !range.contains(value)) {
             findings.push(PlanFinding::config(at, format!("{value} is not between {} and {}", range.start(), range.end())));
         }
-        let (Some(gyro), Some(accel), Some(rate), true) = (gyro, accel, rate, findings.is_empty()) else { return Err(findings) };
+        let (Some(columns), Some(rate), true) = (columns, rate, findings.is_empty()) else { return Err(findings) };
         let step = LowerBackEvents {
-            gyro,
-            accel,
+            columns,
             rule: Rule::new(
                 rate.period_ns(),
                 self.least_height_m_per_s2,
@@ -120,8 +118,7 @@ impl Configure for Config {
 
 #[derive(Debug)]
 struct LowerBackEvents {
-    gyro: [usize; 3],
-    accel: [usize; 3],
+    columns: ImuColumns,
     rule: Rule,
     method: Method,
     output: StreamSchema,
@@ -143,7 +140,7 @@ impl Operator for LowerBackEvents {
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let State { track, waiting } = state;
-        for sample in (0..inputs[0].num_rows()).filter_map(|row| self.sample(&inputs[0], row)) {
+        for sample in (0..inputs[0].num_rows()).filter_map(|row| self.columns.sample(&inputs[0], row)).map(Sample::from) {
             track.step(&self.rule, sample, waiting);
         }
         track.expire(&self.rule, watermark, waiting);
@@ -155,15 +152,5 @@ impl Operator for LowerBackEvents {
     fn flush(&self, state: &mut State, out: &mut Output) {
         state.track.end(&mut state.waiting);
         out.push(gait_event::batch(&self.output, &state.waiting.take_until(TimeNs::MAX), &self.method));
-    }
-}
-
-impl LowerBackEvents {
-    /// The sample of a row; `None` where a value is missing.
-    fn sample(&self, batch: &RecordBatch, row: usize) -> Option<Sample> {
-        let vector = |columns: [usize; 3]| columns.map(|column| rows::float_or_nan(rows::floats(batch, column), row));
-        let (accel_m_per_s2, gyro_rad_per_s) = (vector(self.accel), vector(self.gyro));
-        let is_whole = accel_m_per_s2.iter().chain(&gyro_rad_per_s).all(|value| value.is_finite());
-        is_whole.then(|| Sample { time_ns: rows::times(batch)[row], accel_m_per_s2, gyro_rad_per_s })
     }
 }

@@ -1,7 +1,7 @@
 //! Which stride is an instant in? Initial contacts of either foot from a stream of gait events, in step with a stream of samples.
 
 use arrow_schema::DataType;
-use proprio_core::{Port, RecordBatch, TimeNs, rows};
+use proprio_core::{Findings, PlanFinding, Port, RecordBatch, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
 use super::gait_event::{Foot, Kind};
@@ -39,6 +39,22 @@ impl ContactColumns {
         });
         contacts.collect()
     }
+}
+
+/// The one input of samples, and the stream of gait events beside it, where there is one. `help` says which step gives the samples.
+pub fn samples_and_contacts(ports: &[Port], help: &str, findings: &mut Findings) -> (Option<usize>, Option<ContactColumns>) {
+    let contacts: Vec<ContactColumns> = ports.iter().enumerate().filter_map(|(n, port)| ContactColumns::of(n, port)).collect();
+    let samples: Vec<usize> = (0..ports.len()).filter(|n| contacts.iter().all(|columns| columns.port != *n)).collect();
+    if let [_, extra, ..] = contacts[..] {
+        findings.push(PlanFinding::input(extra.port, "strides come from one stream of gait events only"));
+    }
+    if let [_, extra, ..] = samples[..] {
+        findings.push(PlanFinding::input(extra, "envelopes come from one stream only").help("join them with `align` first"));
+    }
+    if samples.is_empty() {
+        findings.push(PlanFinding::step("no stream of envelopes among the inputs").help(help));
+    }
+    (samples.first().copied(), contacts.first().copied())
 }
 
 /// Which foot's strides a muscle or another column goes by, from the end of its name.

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::imu;
 use proprio_core::TimeNs;
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,12 @@ pub struct Sample {
     pub accel_m_per_s2: Vector,
     /// Angular rate.
     pub gyro_rad_per_s: Vector,
+}
+
+impl From<imu::Sample> for Sample {
+    fn from(sample: imu::Sample) -> Self {
+        Self { time_ns: sample.time, accel_m_per_s2: sample.accel, gyro_rad_per_s: sample.gyro }
+    }
 }
 
 /// What came between two rests.

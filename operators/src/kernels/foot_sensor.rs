@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use arrow_schema::DataType;
 use proprio_core::rig::Side;
 use proprio_core::schema::{FieldExt, meta};
-use proprio_core::{Findings, PlanFinding, Port, RecordBatch, rows};
+use proprio_core::{Findings, PlanFinding, Port, RecordBatch};
 
 use super::foot_motion::Sample;
 use super::gait_event::Foot;
+use super::imu::ImuColumns;
 
 /// The least rate that times a contact and follows an impact.
 const LEAST_HZ: f64 = 50.0;
@@ -24,8 +24,7 @@ pub struct FootSensor {
     pub foot: Foot,
     /// Nanoseconds between samples.
     pub period_ns: i64,
-    accel: [usize; 3],
-    gyro: [usize; 3],
+    columns: ImuColumns,
 }
 
 impl FootSensor {
@@ -59,8 +58,7 @@ impl FootSensor {
     }
 
     fn of(index: usize, port: &Port, sides: &BTreeMap<String, Side>, findings: &mut Findings) -> Option<Self> {
-        let gyro = triple(index, port, "gyro", "rad_per_s", "rad/s", findings);
-        let accel = triple(index, port, "accel", "m_per_s2", "m/s^2", findings);
+        let columns = ImuColumns::of(port, index, "", false, findings);
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(index, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -77,19 +75,17 @@ impl FootSensor {
                 return None;
             }
         };
-        let (gyro, accel) = (gyro?, accel?);
+        let columns = columns?;
         let configured = sides.get(port.prefix()).map(|side| Foot::parse(side.name()));
-        let declared = || port.schema.columns.field(gyro[0]).meta(meta::SIDE).map(Foot::parse).filter(|foot| *foot != Foot::Unknown);
+        let declared =
+            || port.schema.columns.field(columns.gyro[0]).meta(meta::SIDE).map(Foot::parse).filter(|foot| *foot != Foot::Unknown);
         let foot = configured.or_else(declared).unwrap_or_else(|| named(port.prefix()));
-        Some(Self { port: index, foot, period_ns, accel, gyro })
+        Some(Self { port: index, foot, period_ns, columns })
     }
 
     /// The sample of a row; `None` where a value is missing.
     pub fn sample(&self, batch: &RecordBatch, row: usize) -> Option<Sample> {
-        let vector = |columns: [usize; 3]| columns.map(|column| rows::float_or_nan(rows::floats(batch, column), row));
-        let (accel_m_per_s2, gyro_rad_per_s) = (vector(self.accel), vector(self.gyro));
-        let is_whole = accel_m_per_s2.iter().chain(&gyro_rad_per_s).all(|value| value.is_finite());
-        is_whole.then(|| Sample { time_ns: rows::times(batch)[row], accel_m_per_s2, gyro_rad_per_s })
+        self.columns.sample(batch, row).map(Sample::from)
     }
 }
 
@@ -102,27 +98,6 @@ fn is_elsewhere(port: &Port) -> bool {
 /// The foot that a sensor's name holds as a word.
 fn named(name: &str) -> Foot {
     name.split('_').map(Foot::parse).find(|foot| *foot != Foot::Unknown).unwrap_or(Foot::Unknown)
-}
-
-/// The three columns of one of the sensor's instruments, by their names.
-pub fn triple(index: usize, port: &Port, name: &str, suffix: &str, unit: &str, findings: &mut Findings) -> Option<[usize; 3]> {
-    let mut indices = [0; 3];
-    for (slot, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
-        let wanted = format!("{name}_{axis}_{suffix}");
-        let Some(found) = port.schema.index(&wanted) else {
-            let finding = PlanFinding::input(index, format!("`{}` has no column `{wanted}`", port.stream));
-            findings.push(finding.help("read the stream of an IMU, such as imu/foot_left"));
-            return None;
-        };
-        let field = port.schema.columns.field(found);
-        if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
-            let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
-            findings.push(PlanFinding::input(index, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
-            return None;
-        }
-        *slot = found;
-    }
-    Some(indices)
 }
 
 #[cfg(test)]

@@ -14,38 +14,38 @@ const SEQUENCE_SLACK_NS: i64 = 100_000_000;
 
 /// An instrument of an IMU: what its columns are called, their suffix and their unit.
 #[derive(Clone, Copy, Debug)]
-pub struct Instrument {
+struct Instrument {
     /// `gyro` in `gyro_x_rad_per_s`.
-    pub name: &'static str,
+    name: &'static str,
     /// `rad_per_s` in `gyro_x_rad_per_s`.
-    pub suffix: &'static str,
+    suffix: &'static str,
     /// The unit in the column's metadata.
-    pub unit: &'static str,
+    unit: &'static str,
 }
 
 /// Angular rate.
-pub const GYRO: Instrument = Instrument { name: "gyro", suffix: "rad_per_s", unit: "rad/s" };
+const GYRO: Instrument = Instrument { name: "gyro", suffix: "rad_per_s", unit: "rad/s" };
 /// Specific force.
-pub const ACCEL: Instrument = Instrument { name: "accel", suffix: "m_per_s2", unit: "m/s^2" };
+const ACCEL: Instrument = Instrument { name: "accel", suffix: "m_per_s2", unit: "m/s^2" };
 /// Magnetic flux density.
-pub const MAG: Instrument = Instrument { name: "mag", suffix: "ut", unit: "uT" };
+const MAG: Instrument = Instrument { name: "mag", suffix: "ut", unit: "uT" };
 
-/// Indices of an instrument's columns x, y, z; a finding says which is missing or of another kind. `prefix` is what fusing streams has put before
-/// the names, such as `thigh_`.
-pub fn triple(port: &Port, prefix: &str, instrument: Instrument, findings: &mut Findings) -> Option<[usize; 3]> {
+/// Indices of an instrument's columns x, y, z on an input; a finding says which is missing or of another kind. `prefix` is what fusing
+/// streams has put before the names, such as `thigh_`.
+fn triple(port: &Port, input: usize, prefix: &str, instrument: Instrument, findings: &mut Findings) -> Option<[usize; 3]> {
     let Instrument { name, suffix, unit } = instrument;
     let mut indices = [0; 3];
     for (slot, axis) in indices.iter_mut().zip(["x", "y", "z"]) {
         let wanted = format!("{prefix}{name}_{axis}_{suffix}");
         let Some(found) = port.schema.index(&wanted) else {
-            let finding = PlanFinding::input(0, format!("`{}` has no column `{wanted}`", port.stream));
+            let finding = PlanFinding::input(input, format!("`{}` has no column `{wanted}`", port.stream));
             findings.push(finding.help("the stream of an IMU is due, such as imu/pelvis"));
             return None;
         };
         let field = port.schema.columns.field(found);
         if *field.data_type() != DataType::Float64 || field.meta(meta::UNIT) != Some(unit) {
             let is = format!("{} in {}", field.data_type(), field.meta(meta::UNIT).unwrap_or("no unit"));
-            findings.push(PlanFinding::input(0, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
+            findings.push(PlanFinding::input(input, format!("`{wanted}` of `{}` is {is}, where Float64 in {unit} is due", port.stream)));
             return None;
         }
         *slot = found;
@@ -60,7 +60,7 @@ pub fn placed_as(field: Field, other: &Field) -> Field {
 }
 
 /// Index of the sensor's own count of samples, where it has one.
-pub fn sequence_column(port: &Port) -> Option<usize> {
+fn sequence_column(port: &Port) -> Option<usize> {
     port.schema.index(SEQUENCE).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64)
 }
 
@@ -78,6 +78,15 @@ pub struct ImuColumns {
 }
 
 impl ImuColumns {
+    /// The columns of an input's IMU, its magnetometer's only where they are there and wanted; findings say which are missing or of
+    /// another kind.
+    pub fn of(port: &Port, input: usize, prefix: &str, magnetometer: bool, findings: &mut Findings) -> Option<Self> {
+        let [gyro, accel] = [GYRO, ACCEL].map(|instrument| triple(port, input, prefix, instrument, findings));
+        let has_mag = magnetometer && port.schema.index(&format!("{prefix}mag_x_ut")).is_some();
+        let mag = if has_mag { Some(triple(port, input, prefix, MAG, findings)?) } else { None };
+        Some(Self { gyro: gyro?, accel: accel?, mag, sequence: sequence_column(port) })
+    }
+
     /// The sample of a row; `None` when gyroscope or accelerometer have none.
     pub fn sample(&self, rows: &RecordBatch, row: usize) -> Option<Sample> {
         let values = |columns: [usize; 3]| columns.map(|column| float_or_nan(floats(rows, column), row));

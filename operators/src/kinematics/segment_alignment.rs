@@ -61,7 +61,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::functional_axis::{FunctionalAxis, functional_axis};
-use crate::kernels::imu::{self, ImuColumns, Sample};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as};
 use crate::kernels::quaternion::{Quaternion, conjugate, from_axes};
 use crate::kernels::segment::{SEGMENTS, flexion_sign};
 use crate::kernels::standing::{Standing, angle_deg, is_quiet};
@@ -133,15 +133,13 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let port = &ports[0];
         let mut findings = Findings::new();
-        let [gyro, accel] = [imu::GYRO, imu::ACCEL].map(|instrument| imu::triple(port, "", instrument, &mut findings));
-        let has_mag = port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { imu::triple(port, "", imu::MAG, &mut findings) } else { None };
+        let columns = ImuColumns::of(port, 0, "", true, &mut findings);
         self.check(&mut findings);
         let Some(rate) = port.schema.rate else {
             findings.push(PlanFinding::input(0, format!("`{}` has no rate", port.stream)));
             return Err(findings);
         };
-        let field = gyro.map(|gyro| port.schema.columns.field(gyro[0]));
+        let field = columns.map(|columns| port.schema.columns.field(columns.gyro[0]));
         let name = field.and_then(|field| field.meta(meta::SEGMENT));
         let Some((segment, _)) = SEGMENTS.into_iter().find(|(segment, _)| name == Some(*segment)) else {
             let known = SEGMENTS.map(|(name, _)| name).join(", ");
@@ -151,12 +149,12 @@ impl Configure for Config {
             );
             return Err(findings);
         };
-        let (Some(gyro), Some(accel), Some(field), true) = (gyro, accel, field, findings.is_empty()) else { return Err(findings) };
+        let (Some(columns), Some(field), true) = (columns, field, findings.is_empty()) else { return Err(findings) };
         let side = field.meta(meta::SIDE).map(str::to_owned);
         let output = output(field);
         let sign = flexion_sign(segment) * if self.first == Movement::Flexion { 1.0 } else { -1.0 };
         let operator = SegmentAlignment {
-            columns: ImuColumns { gyro, accel, mag, sequence: None },
+            columns,
             period_s: rate.period_ns() as f64 * 1e-9,
             gap_ns: GAP_NS.max(3 * rate.period_ns()),
             still_ns: self.still.nanoseconds(),
@@ -186,13 +184,9 @@ impl Config {
 
 /// One row a calibration: the result with the place that the gyroscope's columns name, and what the gates judged.
 fn output(gyro: &Field) -> StreamSchema {
-    let place = |field: Field| {
-        let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];
-        keys.iter().filter_map(|key| Some((key, gyro.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
-    };
     let mut fields =
         vec![text("calibration").required(), text("segment").required(), text("side"), text("verdict").required(), text("reasons")];
-    fields.extend(["w", "x", "y", "z"].map(|part| place(float(format!("segment_from_sensor_q_{part}"), "1").frame("segment"))));
+    fields.extend(["w", "x", "y", "z"].map(|part| placed_as(float(format!("segment_from_sensor_q_{part}"), "1").frame("segment"), gyro)));
     fields.extend([
         float("rest_deg_per_s", "deg/s"),
         float("rest_error_m_per_s2", "m/s^2"),

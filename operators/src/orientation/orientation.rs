@@ -86,7 +86,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, placed_as, sequence_column, triple};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -159,10 +159,8 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
         let port = &ports[0];
-        let gyro = triple(port, "", GYRO, &mut findings);
-        let accel = triple(port, "", ACCEL, &mut findings);
-        let has_mag = self.magnetometer && port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { triple(port, "", MAG, &mut findings) } else { None };
+        let columns = ImuColumns::of(port, 0, "", self.magnetometer, &mut findings);
+        let has_mag = columns.is_some_and(|columns| columns.mag.is_some());
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -171,11 +169,11 @@ impl Configure for Config {
             return Err(findings);
         };
         self.check(rate, has_mag, &mut findings);
-        let (Some(gyro), Some(accel), true) = (gyro, accel, findings.is_empty()) else { return Err(findings) };
-        let output = output(port.schema.columns.field(gyro[0]), rate, has_mag);
+        let (Some(columns), true) = (columns, findings.is_empty()) else { return Err(findings) };
+        let output = output(port.schema.columns.field(columns.gyro[0]), rate, has_mag);
         let period_s = 1.0 / rate.hertz();
         let operator = Orientation {
-            columns: ImuColumns { gyro, accel, mag, sequence: sequence_column(port) },
+            columns,
             rate,
             method: self.method(period_s),
             settling_samples: rate.grid_index_at_or_after(self.tau_accel.nanoseconds()) as u64,

@@ -93,7 +93,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, Sample, placed_as, triple};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as};
 use crate::kernels::joint_filter::{JointFilter, Levers, Motion, Noise, Residual, angle_between_rad, exponential};
 use crate::kernels::quaternion::{Quaternion, multiply, rotate};
 use crate::kernels::vqf::Memory;
@@ -175,9 +175,7 @@ impl Configure for Config {
         let sensors = self.sensors(port, &mut findings);
         let mut imus = Vec::new();
         for prefix in sensors.iter().flatten().map(|sensor| format!("{sensor}_")) {
-            if let (Some(gyro), Some(accel)) = (triple(port, &prefix, GYRO, &mut findings), triple(port, &prefix, ACCEL, &mut findings)) {
-                imus.push(ImuColumns { gyro, accel, mag: None, sequence: None });
-            }
+            imus.extend(ImuColumns::of(port, 0, &prefix, false, &mut findings));
         }
         let ([proximal, distal], true) = (imus.as_slice(), findings.is_empty()) else { return Err(findings) };
         let output = output(port.schema.columns.field(distal.gyro[0]), rate, &sensors.unwrap_or_default()[0]);

@@ -74,7 +74,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ACCEL, GYRO, ImuColumns, MAG, Sample, placed_as, sequence_column, triple};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as};
 use crate::kernels::imu_window::{Range, Reading, at_rails, length, median, push_newest, spread};
 use crate::kernels::quaternion::rotate;
 use crate::kernels::vqf::Memory;
@@ -167,10 +167,7 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
         let port = &ports[0];
-        let gyro = triple(port, "", GYRO, &mut findings);
-        let accel = triple(port, "", ACCEL, &mut findings);
-        let has_mag = port.schema.index("mag_x_ut").is_some();
-        let mag = if has_mag { triple(port, "", MAG, &mut findings) } else { None };
+        let columns = ImuColumns::of(port, 0, "", true, &mut findings);
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
         }
@@ -179,9 +176,8 @@ impl Configure for Config {
             return Err(findings);
         };
         self.check(rate, &mut findings);
-        let (Some(gyro), Some(accel), true) = (gyro, accel, findings.is_empty()) else { return Err(findings) };
-        let output = output(port.schema.columns.field(gyro[0]), has_mag);
-        let columns = ImuColumns { gyro, accel, mag, sequence: sequence_column(port) };
+        let (Some(columns), true) = (columns, findings.is_empty()) else { return Err(findings) };
+        let output = output(port.schema.columns.field(columns.gyro[0]), columns.mag.is_some());
         let operator = ImuQuality { columns, rate, window_ns: self.window.nanoseconds(), config: self, output: output.clone() };
         Ok(Planned::new(operator, output))
     }

@@ -178,8 +178,8 @@ mod tests {
     #[test]
     fn an_unpaced_source_that_died_with_the_engine_down_goes_idle() {
         let start = SourceStart { sequence: Some(Sequence { boot: 1, last: 9 }), paced: false, idle: false, serial: None, clock: None };
-        let starts: BTreeMap<_, _> = [("a".to_owned(), start)].into();
         let rig = &rig();
+        let starts: BTreeMap<_, _> = [(rig.sensors[0].key.clone(), start)].into();
         let mut gone = Liveness::resumed(rig, &starts, 0);
         assert!(gone.decide(3001 * MS).contains(&Decision::Idle { sensor: 0 }));
         let mut there = Liveness::resumed(rig, &starts, 0);
