@@ -84,14 +84,14 @@ fn unchanged_steps_never_noticed(engine: &Engine, folder: &Path, sensors: &str, 
     std::fs::write(&rig, sensors).and_then(|()| std::fs::write(&pipeline, BEFORE)).expect("they are written");
     let rebuilt: serde_json::Value =
         serde_json::from_str(&engine.done(&["rebuild", "--sessions", session, "--pipeline", path(&pipeline), "--json"])).expect("JSON");
-    let run = rebuilt["run_id"].as_str().expect("a run");
+    let run = rebuilt["sessions"][0]["run_id"].as_str().expect("a run");
     // The run was live until the first reload, so a rebuild under its name would give rows twice.
     assert!(rebuilt["sessions"][0]["skipped"].as_str().is_some_and(|reason| reason.contains("live")), "{rebuilt}");
 
     std::fs::write(&pipeline, format!("{BEFORE}# again\n")).expect("it is written");
     let rebuilt: serde_json::Value =
         serde_json::from_str(&engine.done(&["rebuild", "--sessions", session, "--pipeline", path(&pipeline), "--json"])).expect("JSON");
-    let again = rebuilt["run_id"].as_str().expect("a run");
+    let again = rebuilt["sessions"][0]["run_id"].as_str().expect("a run");
     assert_ne!(again, run);
     let rows = |run: &str| {
         let columns = "time_ns, sensor, q_w, q_x, q_y, q_z";

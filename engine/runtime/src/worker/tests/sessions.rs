@@ -47,7 +47,7 @@ fn what_a_sensor_brings_along_is_what_it_was() {
     let starts = lab.worker.source_starts();
     assert_eq!(starts["r/imu/a"].sequence.map(|sequence| (sequence.boot, sequence.last)), Some((7, 1)));
     assert_eq!(
-        ["a", "b", "c"].map(|sensor| starts[&format!("r/imu/{sensor}")].idle),
+        ["imu/a", "imu/b", "events/c"].map(|sensor| starts[&format!("r/{sensor}")].idle),
         [false, true, true],
         "a session's end makes none idle, its own end does"
     );
