@@ -59,7 +59,6 @@
 //! # 24 rows, every bit hashed: 5e900fb0a80e56ae
 //! ```
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
@@ -72,6 +71,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::emg::{self, Channel, keep};
 use crate::kernels::emg_quality::{Monitor, Quality, QualitySettings};
 use crate::kernels::filter::{Filter, FilterState};
+use crate::kernels::moving_rms::MovingRms;
 
 /// Band-pass, rectify, smooth: the envelope of every EMG channel, and its quality.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -244,16 +244,8 @@ struct ChannelState {
     offset: Option<f64>,
     band: FilterState,
     low_pass: FilterState,
-    squares: Squares,
+    squares: MovingRms,
     monitor: Monitor,
-}
-
-/// A trailing sum of squares, summed anew once a window so that rounding never piles up.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Squares {
-    window: VecDeque<f64>,
-    sum: f64,
-    since_exact: usize,
 }
 
 impl Operator for Envelope {
@@ -300,7 +292,7 @@ impl Envelope {
             Smoother::LowPass(filter) => filter.start(),
             Smoother::Rms(_) => FilterState::default(),
         };
-        ChannelState { offset: None, band: self.band.start(), low_pass, squares: Squares::default(), monitor: Monitor::new(quality) }
+        ChannelState { offset: None, band: self.band.start(), low_pass, squares: MovingRms::default(), monitor: Monitor::new(quality) }
     }
 
     fn step(&self, memory: &mut ChannelState, sample: f64) -> (f64, Quality) {
@@ -312,23 +304,6 @@ impl Envelope {
             Smoother::Rms(samples) => memory.squares.push(filtered * filtered, *samples),
         };
         (envelope, memory.monitor.push(&self.quality, sample, filtered))
-    }
-}
-
-impl Squares {
-    /// The root mean square of the newest `samples` values, of those there are at the start.
-    fn push(&mut self, square: f64, samples: usize) -> f64 {
-        self.sum += square;
-        self.window.push_back(square);
-        if self.window.len() > samples {
-            self.sum -= self.window.pop_front().expect("the window is longer than one sample");
-        }
-        self.since_exact += 1;
-        if self.since_exact >= samples {
-            self.sum = self.window.iter().sum();
-            self.since_exact = 0;
-        }
-        (self.sum.max(0.0) / self.window.len() as f64).sqrt()
     }
 }
 

@@ -2,15 +2,17 @@
 //!
 //! The approximated generalised likelihood ratio of Staude (2001) on the variance of band-passed EMG: Gaussian samples of known
 //! variance at rest, of unknown larger variance when active. An alarm on trailing windows of 25 to 200 ms is followed by a search
-//! for the maximum-likelihood change time among the samples before it. Instead of whitening, sample counts are scaled by the
-//! degrees of freedom that band-limited noise has a sample, which is the same information. The spread of the likelihood over change
-//! times is the onset's standard deviation.
+//! for the likeliest burst around it, and that by the likeliest change time ([`change_time`](super::change_time)), in the
+//! band-passed samples or in the whitened ones, whichever say more. Sample counts are scaled by the degrees of freedom that the
+//! noise at rest, or the burst itself, has a sample.
 
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::emg::noise_correlation;
+use crate::kernels::change_time::{Activity, Change, ORDER, Rest, likeliest_change};
+use crate::kernels::emg::{delay_s, noise_correlation};
+use crate::kernels::emg_burst::{Burst, decibels, likeliest_burst};
 use crate::kernels::filter::Filter;
 
 /// How far before its alarm an onset is searched, in seconds: the longest alarm window and what a slow rise needs.
@@ -58,6 +60,9 @@ pub struct DetectorSettings {
     shortest_burst: u64,
     shortest_rest: u64,
     longest_burst: u64,
+    rate_hz: f64,
+    /// How much later than the muscle the band-passed signal is, in samples; whitening takes that away.
+    delay: f64,
 }
 
 /// What a pipeline may set.
@@ -65,7 +70,7 @@ pub struct DetectorSettings {
 pub struct DetectorOptions {
     /// Log-likelihood ratio, in nats, at which a change is believed.
     pub threshold: f64,
-    /// Ratio of active to resting RMS below which an onset is refused, in decibels.
+    /// Power that activity adds over the power at rest below which an onset is refused, in decibels.
     pub min_snr_db: f64,
     /// Rest that is learned before anything is detected, in seconds.
     pub baseline_s: f64,
@@ -102,20 +107,24 @@ impl DetectorSettings {
             shortest_burst: samples(options.shortest_burst_s),
             shortest_rest: samples(options.shortest_rest_s),
             longest_burst: samples(options.longest_burst_s),
+            rate_hz,
+            delay: delay_s(filter, rate_hz) * rate_hz,
         }
     }
 
     /// Samples that a detector keeps; no event is older than that when it is found.
     pub fn reach(&self) -> usize {
-        (self.search + CONFIRMATIONS * self.confirm + 1) as usize
+        (self.search + CONFIRMATIONS * self.confirm) as usize + ORDER + 1
     }
 }
 
 /// What a detector found.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
-    /// Index of the sample at which it happened.
+    /// Index of the sample at which it shows.
     pub index: u64,
+    /// How many samples before that it happened.
+    pub lead: f64,
     /// Index of the sample that raised the alarm: the event lies at most [`SEARCH_S`] before it.
     pub alarm: u64,
     /// What happened.
@@ -129,14 +138,17 @@ pub enum What {
     Onset {
         /// Standard deviation of the onset, in samples.
         sd: f64,
-        /// Active over resting RMS, in decibels.
+        /// Power that activity adds over the power at rest, in decibels.
         snr_db: f64,
     },
     /// The activity before ended.
-    Offset,
+    Offset {
+        /// Standard deviation of the offset, in samples.
+        sd: f64,
+    },
     /// Something began that isn't reported as an onset.
     Refused {
-        /// Active over resting RMS, in decibels.
+        /// Power that activity adds over the power at rest, in decibels.
         snr_db: f64,
         /// Why.
         reason: Refusal,
@@ -158,17 +170,16 @@ pub enum Refusal {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Detector {
     phase: Phase,
-    /// Squares of the newest samples; the last one has index `end` − 1.
-    squares: VecDeque<f64>,
+    /// The newest samples; the last one has index `end` − 1.
+    samples: VecDeque<f64>,
     end: u64,
     /// Index of the next sample to judge: behind `end` while a decision is played out over what came after it.
     next: u64,
     /// Sums over the newest blocks, and the open one.
     blocks: VecDeque<f64>,
     open: (f64, usize),
-    /// Variance at rest, the samples it stands on, and the first index that may still enter it.
-    baseline: f64,
-    learned: u64,
+    /// What rest is like, and the first index that may still enter it.
+    baseline: Rest,
     learn_from: u64,
     /// Nothing before this index may be found again.
     search_from: u64,
@@ -189,15 +200,16 @@ enum Phase {
         alarm: u64,
         deadline: u64,
     },
-    Active(Activity),
+    Active(Contraction),
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-struct Activity {
+struct Contraction {
     onset: u64,
     is_refused: bool,
-    /// Variance ratio that a rest is told from.
+    /// Variance ratio that a rest is told from, and degrees of freedom a sample.
     ratio: f64,
+    freedom: f64,
     /// Cumulated evidence of rest, and the index it begins at.
     evidence: f64,
     rest_from: u64,
@@ -208,13 +220,12 @@ impl Detector {
     pub fn new(settings: &DetectorSettings, index: u64) -> Self {
         Self {
             phase: Phase::Settling { until: index + settings.settle },
-            squares: VecDeque::new(),
+            samples: VecDeque::new(),
             end: index,
             next: index,
             blocks: VecDeque::new(),
             open: (0.0, 0),
-            baseline: 0.0,
-            learned: 0,
+            baseline: Rest::default(),
             learn_from: index,
             search_from: index,
             last_alarm: 0,
@@ -231,9 +242,9 @@ impl Detector {
 
     /// Takes the next band-passed sample.
     pub fn push(&mut self, settings: &DetectorSettings, sample: f64, found: &mut Vec<Found>) {
-        self.squares.push_back(sample * sample);
+        self.samples.push_back(sample);
         self.end += 1;
-        if self.squares.len() > settings.reach() {
+        if self.samples.len() > settings.reach() {
             self.forget_oldest(settings);
         }
         self.judge_all(settings, found);
@@ -251,28 +262,28 @@ impl Detector {
         while self.next < self.end {
             let index = self.next;
             self.next += 1;
-            let square = self.squares[(index + self.squares.len() as u64 - self.end) as usize];
-            self.judge(settings, index, square, found);
+            let sample = self.samples[self.position(index)];
+            self.judge(settings, index, sample * sample, found);
         }
     }
 
     /// Variance at rest; a dead channel counts as having some.
     fn resting(&self) -> f64 {
-        self.baseline.max(LEAST_VARIANCE)
+        self.baseline.variance().max(LEAST_VARIANCE)
     }
 
-    /// The oldest sample leaves; at rest it enters the baseline.
+    /// Where among the samples an index stands.
+    fn position(&self, index: u64) -> usize {
+        (index + self.samples.len() as u64 - self.end) as usize
+    }
+
+    /// The oldest sample leaves; the one that is then old enough enters the baseline when it is of rest.
     fn forget_oldest(&mut self, settings: &DetectorSettings) {
-        let square = self.squares.pop_front().expect("there is more than one sample");
-        let index = self.end - 1 - self.squares.len() as u64;
+        self.samples.pop_front();
+        let index = self.end - self.samples.len() as u64 + ORDER as u64;
         if matches!(self.phase, Phase::Rest) && index >= self.learn_from {
-            self.learn(square, settings.memory);
+            self.baseline.learn(&self.samples, ORDER, settings.memory);
         }
-    }
-
-    fn learn(&mut self, square: f64, memory: u64) {
-        self.learned = (self.learned + 1).min(memory);
-        self.baseline += (square - self.baseline) / self.learned as f64;
     }
 
     fn judge(&mut self, settings: &DetectorSettings, index: u64, square: f64, found: &mut Vec<Found>) {
@@ -284,8 +295,9 @@ impl Detector {
                 }
             }
             Phase::Learning => {
-                self.learn(square, settings.memory);
-                if self.learned >= settings.baseline {
+                let at = self.position(index);
+                self.baseline.learn(&self.samples, at, settings.memory);
+                if self.baseline.learned() >= settings.baseline {
                     self.rest_from(index + 1, index + 1);
                 }
             }
@@ -297,7 +309,7 @@ impl Detector {
                     self.decide(settings, alarm, index, found);
                 }
             }
-            Phase::Active(activity) => self.follow(settings, activity, index, square, found),
+            Phase::Active(active) => self.follow(settings, active, index, square, found),
         }
     }
 
@@ -336,150 +348,118 @@ impl Detector {
                 self.phase = Phase::Confirming { alarm: index, deadline: index + CONFIRMATIONS * settings.confirm };
                 return;
             }
-            if window == QUIET_WINDOW && variance < QUIET_RATIO * self.baseline && variance > 0.0 {
-                self.baseline = variance;
-                self.learned = (blocks * settings.block) as u64;
+            if window == QUIET_WINDOW && variance < QUIET_RATIO * self.baseline.variance() && variance > 0.0 {
+                let end = self.position(index) + 1;
+                self.baseline = Rest::of(&self.samples, end.saturating_sub(blocks * settings.block)..end);
                 self.learn_from = index + 1;
             }
         }
     }
 
-    /// Squares from index `from` up to and with `last`.
-    fn range(&self, from: u64, last: u64) -> Vec<f64> {
-        let oldest = self.end - self.squares.len() as u64;
-        self.squares.range((from - oldest) as usize..=(last - oldest) as usize).copied().collect()
-    }
-
-    /// The likeliest burst around an alarm, given the samples up to `last`; its onset's index.
-    fn burst(&self, settings: &DetectorSettings, alarm: u64, last: u64) -> (u64, Burst) {
-        let oldest = self.end - self.squares.len() as u64;
+    /// The likeliest burst around an alarm, given the samples up to `last`.
+    fn burst(&self, settings: &DetectorSettings, alarm: u64, last: u64) -> Burst {
+        let oldest = self.end - self.samples.len() as u64 + ORDER as u64;
         let from = self.search_from.max(alarm.saturating_sub(settings.search)).max(oldest);
-        let burst = likeliest_burst(&self.range(from, last), (alarm - from) as usize, self.resting(), settings.freedom);
-        (from + burst.onset as u64, burst)
+        let range = self.position(from)..self.position(last) + 1;
+        let deviation = self.resting().sqrt();
+        let samples: Vec<f64> = self.samples.range(range.clone()).map(|sample| sample / deviation).collect();
+        let alarm = (alarm - from) as usize;
+        let (begin, end) = likeliest_burst(&samples, alarm, settings.freedom);
+        Burst { from, range, alarm, begin, end, activity: Activity::of(&samples[begin..end], settings.rate_hz), samples }
     }
 
     /// Standard deviation of a burst's ratio in decibels, from the samples on both sides of it.
     fn snr_sd_db(&self, settings: &DetectorSettings, burst: &Burst) -> f64 {
-        let relative = 2.0 / (settings.freedom * burst.length as f64) + 2.0 / (settings.freedom * self.learned as f64);
-        10.0 / std::f64::consts::LN_10 * relative.sqrt()
+        let ratio = burst.ratio();
+        let length = (burst.end - burst.begin) as f64;
+        let relative = 2.0 / (burst.activity.freedom() * length) + 2.0 / (settings.freedom * self.baseline.learned() as f64);
+        10.0 / std::f64::consts::LN_10 * ratio / (ratio - 1.0) * relative.sqrt()
     }
 
     fn is_beyond_doubt(&self, settings: &DetectorSettings, alarm: u64, last: u64) -> bool {
-        let (_, burst) = self.burst(settings, alarm, last);
+        let burst = self.burst(settings, alarm, last);
         (burst.snr_db() - settings.min_snr_db).abs() > CERTAIN_SD * self.snr_sd_db(settings, &burst)
+    }
+
+    /// The change from rest to a burst: its index, its standard deviation and by how many samples it precedes its index.
+    fn change(&self, settings: &DetectorSettings, burst: &Burst) -> (u64, f64, f64) {
+        let candidates = 0..burst.alarm.max(1);
+        let whitened = self.baseline.whitened(&self.samples, burst.range.clone()).map(|samples| {
+            let activity = Activity::of(&samples[burst.begin..burst.end], settings.rate_hz);
+            (samples, activity)
+        });
+        let (Change { at, sd }, lead) = match whitened {
+            Some((samples, activity)) if activity.evidence() >= burst.activity.evidence() => {
+                (likeliest_change(&samples[..burst.end], candidates, activity, settings.rate_hz), 0.5)
+            }
+            _ => (likeliest_change(&burst.samples[..burst.end], candidates, burst.activity, settings.rate_hz), settings.delay),
+        };
+        (burst.from + at as u64, sd, lead)
     }
 
     /// Reports or refuses the burst around an alarm, and plays the samples after its onset again as activity.
     fn decide(&mut self, settings: &DetectorSettings, alarm: u64, last: u64, found: &mut Vec<Found>) {
-        let (index, burst) = self.burst(settings, alarm, last);
+        let burst = self.burst(settings, alarm, last);
+        let (index, sd, lead) = self.change(settings, &burst);
         let snr_db = burst.snr_db();
         let reason = if snr_db + REFUSAL_SD * self.snr_sd_db(settings, &burst) < settings.min_snr_db {
             Some(Refusal::Snr)
-        } else if (burst.length as u64) < settings.shortest_burst {
+        } else if ((burst.end - burst.begin) as u64) < settings.shortest_burst {
             Some(Refusal::Short)
         } else {
             None
         };
         let what = match reason {
             Some(reason) => What::Refused { snr_db, reason },
-            None => What::Onset { sd: burst.onset_sd, snr_db },
+            None => What::Onset { sd, snr_db },
         };
-        found.push(Found { index, alarm, what });
+        found.push(Found { index, lead, alarm, what });
         self.last_alarm = alarm;
-        let ratio = burst.ratio.clamp(OFFSET_RATIOS.0, OFFSET_RATIOS.1);
-        self.phase = Phase::Active(Activity { onset: index, is_refused: reason.is_some(), ratio, evidence: 0.0, rest_from: index });
-        self.next = index;
+        let ratio = burst.ratio().clamp(OFFSET_RATIOS.0, OFFSET_RATIOS.1);
+        let freedom = burst.activity.freedom();
+        let onset = index;
+        self.phase = Phase::Active(Contraction { onset, is_refused: reason.is_some(), ratio, freedom, evidence: 0.0, rest_from: index });
+        // An activity that rises slowly is told from rest once it stands out.
+        self.next = index.max(burst.from + burst.begin as u64);
     }
 
     /// Activity: cumulates evidence of rest, whose maximum-likelihood beginning is where the sum last left zero.
-    fn follow(&mut self, settings: &DetectorSettings, mut activity: Activity, index: u64, square: f64, found: &mut Vec<Found>) {
-        let ratio = activity.ratio;
-        activity.evidence += settings.freedom / 2.0 * (libm::log(ratio) - square / self.resting() * (1.0 - 1.0 / ratio));
-        if activity.evidence <= 0.0 {
-            activity.evidence = 0.0;
-            activity.rest_from = index + 1;
+    fn follow(&mut self, settings: &DetectorSettings, mut active: Contraction, index: u64, square: f64, found: &mut Vec<Found>) {
+        let ratio = active.ratio;
+        active.evidence += active.freedom / 2.0 * (libm::log(ratio) - square / self.resting() * (1.0 - 1.0 / ratio));
+        if active.evidence <= 0.0 {
+            active.evidence = 0.0;
+            active.rest_from = index + 1;
         }
-        self.phase = Phase::Active(activity);
-        let rest = index + 1 - activity.rest_from;
-        if activity.evidence > settings.threshold && rest >= settings.shortest_rest {
-            if !activity.is_refused {
-                found.push(Found { index: activity.rest_from, alarm: index.max(self.last_alarm), what: What::Offset });
+        self.phase = Phase::Active(active);
+        let rest = index + 1 - active.rest_from;
+        if active.evidence > settings.threshold && rest >= settings.shortest_rest {
+            if !active.is_refused {
+                let sd = self.offset_sd(settings, active, index);
+                let alarm = index.max(self.last_alarm);
+                found.push(Found { index: active.rest_from, lead: settings.delay, alarm, what: What::Offset { sd } });
             }
-            self.rest_from(activity.rest_from.max(activity.onset + 1), activity.rest_from + settings.shortest_rest);
-        } else if index - activity.onset > settings.longest_burst {
-            let snr_db = 10.0 * libm::log10(ratio);
-            found.push(Found { index, alarm: index.max(self.last_alarm), what: What::Refused { snr_db, reason: Refusal::Endless } });
-            *self = Self { squares: VecDeque::new(), last_alarm: self.last_alarm, ..Self::new(settings, self.end) };
+            self.rest_from(active.rest_from.max(active.onset + 1), active.rest_from + settings.shortest_rest);
+        } else if index - active.onset > settings.longest_burst {
+            let snr_db = decibels(ratio);
+            let (lead, alarm) = (settings.delay, index.max(self.last_alarm));
+            found.push(Found { index, lead, alarm, what: What::Refused { snr_db, reason: Refusal::Endless } });
+            *self = Self { samples: VecDeque::new(), last_alarm: self.last_alarm, ..Self::new(settings, self.end) };
         }
     }
-}
 
-/// A stretch of larger variance.
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Burst {
-    onset: usize,
-    length: usize,
-    /// Variance over the baseline's.
-    ratio: f64,
-    onset_sd: f64,
-}
-
-impl Burst {
-    fn snr_db(&self) -> f64 {
-        10.0 * libm::log10(self.ratio)
+    /// Standard deviation of the time at which rest began: seen from its end, rest is where activity begins.
+    fn offset_sd(&self, settings: &DetectorSettings, active: Contraction, index: u64) -> f64 {
+        let oldest = self.end - self.samples.len() as u64;
+        let from = active.onset.max(oldest).max(active.rest_from.saturating_sub(settings.search));
+        let (deviation, first, last) = (self.resting().sqrt(), self.position(from), self.position(index));
+        let backwards: Vec<f64> = self.samples.range(first..=last).rev().map(|sample| sample / deviation).collect();
+        let rest = (index + 1 - active.rest_from) as usize;
+        let activity = Activity::of(&backwards[rest.min(backwards.len() - 1)..], settings.rate_hz);
+        let change = likeliest_change(&backwards, 0..backwards.len(), activity, settings.rate_hz);
+        let error = change.at as f64 - rest as f64;
+        (change.sd * change.sd + error * error).sqrt()
     }
-}
-
-/// The stretch of `squares` that holds `alarm` and has the largest likelihood ratio against rest: its two ends are searched in turn.
-fn likeliest_burst(squares: &[f64], alarm: usize, baseline: f64, freedom: f64) -> Burst {
-    let scale = 1.0 / baseline;
-    let mut cumulated = Vec::with_capacity(squares.len() + 1);
-    cumulated.push(0.0);
-    for square in squares {
-        cumulated.push(cumulated[cumulated.len() - 1] + square * scale);
-    }
-    let likelihood = |from: usize, to: usize| {
-        let length = (to - from) as f64;
-        let ratio = (cumulated[to] - cumulated[from]) / length;
-        if ratio > 1.0 { freedom * length / 2.0 * (ratio - 1.0 - libm::log(ratio)) } else { 0.0 }
-    };
-    let (mut from, mut to) = (0, squares.len());
-    for _ in 0..3 {
-        let before = (from, to);
-        from = likeliest(0..alarm.max(1), |from| likelihood(from, to));
-        to = likeliest(alarm + 1..squares.len() + 1, |to| likelihood(from, to));
-        if (from, to) == before {
-            break;
-        }
-    }
-    let ratio = ((cumulated[to] - cumulated[from]) / (to - from) as f64).max(1.0);
-    let (onset, onset_sd) = weighted(0..alarm.max(1), |from| likelihood(from, to));
-    Burst { onset, length: to - from, ratio, onset_sd }
-}
-
-fn likeliest(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f64) -> usize {
-    let start = candidates.start;
-    let scored = candidates.map(|candidate| (likelihood(candidate), candidate));
-    scored.fold((f64::NEG_INFINITY, start), |best, next| if next.0 > best.0 { next } else { best }).1
-}
-
-/// Median and standard deviation over candidates that are weighted by their likelihood; the deviation is never less than that of one
-/// sample's width.
-fn weighted(candidates: std::ops::Range<usize>, likelihood: impl Fn(usize) -> f64) -> (usize, f64) {
-    let mut weights: Vec<(f64, f64)> = candidates.clone().map(|candidate| (candidate as f64, likelihood(candidate))).collect();
-    let highest = weights.iter().fold(f64::NEG_INFINITY, |highest, next| highest.max(next.1));
-    for (_, weight) in &mut weights {
-        *weight = libm::exp(*weight - highest);
-    }
-    let total: f64 = weights.iter().map(|(_, weight)| weight).sum();
-    let mean = weights.iter().map(|(candidate, weight)| candidate * weight).sum::<f64>() / total;
-    let variance = weights.iter().map(|(candidate, weight)| (candidate - mean) * (candidate - mean) * weight).sum::<f64>() / total;
-    let mut below = 0.0;
-    let before_median = weights.iter().take_while(|(_, weight)| {
-        below += weight;
-        below < total / 2.0
-    });
-    (candidates.start + before_median.count(), (variance + 1.0 / 12.0).sqrt())
 }
 
 /// The variance ratio at which `freedom` degrees give a log-likelihood ratio of `threshold`, by bisection.

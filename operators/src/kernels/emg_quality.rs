@@ -164,6 +164,13 @@ impl Monitor {
     }
 }
 
+/// Share of samples on plateaus at a window's extremes; zero where the extremes are only few steps of the converter apart.
+pub fn share_at_rails(raw: &[f64]) -> f64 {
+    let Block { lowest, highest, step, at_lowest, at_highest, .. } = block(raw, 0.0, 0.0);
+    let is_coarse = step.is_finite() && highest - lowest < STEPS * step;
+    if is_coarse || lowest >= highest { 0.0 } else { f64::from(at_lowest + at_highest) / raw.len().max(1) as f64 }
+}
+
 fn block(raw: &[f64], power: f64, lagged: f64) -> Block {
     let (lowest, highest) = extremes(raw.iter().map(|value| (*value, *value)));
     let steps = raw.windows(2).map(|pair| (pair[1] - pair[0]).abs()).filter(|step| *step > 0.0);

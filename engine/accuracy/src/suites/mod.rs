@@ -1,6 +1,8 @@
 //! What is measured, one file per question.
 
 mod activation;
+mod emg_onset;
+mod emg_quality;
 mod firing_order;
 mod foot_imu;
 mod force_events;
@@ -38,6 +40,8 @@ pub const SUITES: &[&Suite] = &[
     &foot_imu::SUITE,
     &lower_back::SUITE,
     &gait_phase::SUITE,
+    &emg_onset::SUITE,
+    &emg_quality::SUITE,
     &activation::SUITE,
     &firing_order::SUITE,
     &pelvic_drop::SUITE,
