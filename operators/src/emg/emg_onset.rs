@@ -47,15 +47,15 @@
 //! ```
 //! ```csv
 //! time_ns,muscle,event,onset_sd_ms,offset_sd_ms,snr_db,reason
-//! 998820371,gluteus_medius_left,onset,2.26391,,18.8927,
-//! 1038820371,gluteus_medius_right,onset,13.4442,,10.9058,
-//! 1306820371,gluteus_medius_left,offset,,3.393,,
-//! 1400820371,gluteus_medius_right,offset,,5.55211,,
-//! 1948820371,gluteus_medius_left,refused,,,-1.97882,signal-to-noise ratio below 3 dB
-//! 2998820371,gluteus_medius_right,onset,2.04136,,12.4723,
+//! 999500000,gluteus_medius_left,onset,3.14298,,18.9579,
+//! 1038820371,gluteus_medius_right,onset,13.1425,,10.8324,
+//! 1306820371,gluteus_medius_left,offset,,3.39215,,
+//! 1400820371,gluteus_medius_right,offset,,5.38642,,
+//! 1949500000,gluteus_medius_left,refused,,,-2.04141,signal-to-noise ratio below 3 dB
+//! 2998820371,gluteus_medius_right,onset,2.03504,,12.396,
 //! 3998820371,gluteus_medius_left,onset,1.58985,,21.1825,
 //! 4310820371,gluteus_medius_left,offset,,4.79821,,
-//! # 8 rows, every bit hashed: abea88fdbad6d08c
+//! # 8 rows, every bit hashed: 34d0935034856bf0
 //! ```
 
 use std::collections::VecDeque;

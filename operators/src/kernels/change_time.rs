@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 use std::ops::Range;
 
+use nalgebra::{SMatrix, SVector};
 use serde::{Deserialize, Serialize};
 
 /// Coefficients of the linear prediction.
@@ -22,18 +23,23 @@ const LEVELS: usize = 4;
 /// Longest lag at which neighbouring samples are taken to be correlated, in seconds.
 const CORRELATED_S: f64 = 0.03;
 
-/// What a signal is like at rest: products of samples at lags 0 to [`ORDER`], averaged.
+/// What a signal is like at rest: products of each sample and the [`ORDER`] before it with one another, averaged.
+///
+/// All of them are kept and not just one a lag: rest is learned in pieces between bursts, over which the products of one lag don't
+/// add up to an autocovariance of anything, and a prediction from them may claim an error far smaller than it makes. Of these
+/// products, the error that is claimed is the one that was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Rest {
-    products: [f64; ORDER + 1],
+    /// Rows and columns are lags; of the symmetric half, only the lower one is kept.
+    products: [[f64; ORDER + 1]; ORDER + 1],
     learned: u64,
 }
 
 impl Rest {
-    /// Of a stretch of samples.
+    /// Of a stretch of samples, the first of which only predict: what is before them may not be rest.
     pub fn of(samples: &VecDeque<f64>, range: Range<usize>) -> Self {
         let mut rest = Self::default();
-        range.for_each(|at| rest.learn(samples, at, u64::MAX));
+        range.skip(ORDER).for_each(|at| rest.learn(samples, at, u64::MAX));
         rest
     }
 
@@ -41,15 +47,17 @@ impl Rest {
     pub fn learn(&mut self, samples: &VecDeque<f64>, at: usize, memory: u64) {
         self.learned = (self.learned + 1).min(memory);
         let share = 1.0 / self.learned as f64;
-        for (lag, product) in self.products.iter_mut().enumerate() {
-            let before = at.checked_sub(lag).map_or(0.0, |before| samples[before]);
-            *product += (samples[at] * before - *product) * share;
+        let newest: [f64; ORDER + 1] = std::array::from_fn(|lag| at.checked_sub(lag).map_or(0.0, |before| samples[before]));
+        for (row, products) in self.products.iter_mut().enumerate() {
+            for (column, product) in products[..=row].iter_mut().enumerate() {
+                *product += (newest[row] * newest[column] - *product) * share;
+            }
         }
     }
 
     /// Mean square.
     pub const fn variance(&self) -> f64 {
-        self.products[0]
+        self.products[0][0]
     }
 
     /// Samples that it stands on.
@@ -68,23 +76,17 @@ impl Rest {
     }
 }
 
-/// The linear prediction from autocovariances (Levinson and Durbin), and the variance of its error.
-fn prediction(products: &[f64; ORDER + 1]) -> Option<([f64; ORDER], f64)> {
-    let floor = FLOOR * products[0];
-    let mut error = products[0] + floor;
-    let mut coefficients = [0.0; ORDER];
-    for order in 0..ORDER {
-        let known: f64 = (0..order).map(|k| coefficients[k] * products[order - k]).sum();
-        let reflection = (products[order + 1] - known) / error;
-        let before = coefficients;
-        for k in 0..order {
-            coefficients[k] -= reflection * before[order - 1 - k];
-        }
-        coefficients[order] = reflection;
-        error *= 1.0 - reflection * reflection;
-    }
-    // What the floor itself adds to the error is not in the samples.
-    let variance = error - floor * (1.0 + coefficients.iter().map(|c| c * c).sum::<f64>());
+/// The linear prediction of least squares from products of samples, and the variance of its error.
+fn prediction(products: &[[f64; ORDER + 1]; ORDER + 1]) -> Option<([f64; ORDER], f64)> {
+    let product = |i: usize, j: usize| products[i.max(j)][i.min(j)];
+    let floor = FLOOR * products[0][0];
+    let before = SMatrix::<f64, ORDER, ORDER>::from_fn(|i, j| product(i + 1, j + 1) + if i == j { floor } else { 0.0 });
+    let solution = before.cholesky()?.solve(&SVector::<f64, ORDER>::from_fn(|i, _| product(i + 1, 0)));
+    let coefficients: [f64; ORDER] = solution.into();
+    // The floor itself is not in the samples, so it is not in their error.
+    let error: [f64; ORDER + 1] = std::array::from_fn(|lag| if lag == 0 { 1.0 } else { -coefficients[lag - 1] });
+    let row = |i: usize| (0..=ORDER).map(|j| error[j] * product(i, j)).sum::<f64>();
+    let variance = (0..=ORDER).map(|i| error[i] * row(i)).sum::<f64>();
     (variance > 0.0 && variance.is_finite()).then_some((coefficients, variance))
 }
 
@@ -189,6 +191,20 @@ mod tests {
         let band_limited: Vec<f64> = samples.range(4000..).copied().collect();
         assert!(activity.correlation < 0.7 * Activity::of(&band_limited, 2000.0).correlation);
         assert_eq!(Rest::default().whitened(&samples, 0..10), None);
+    }
+
+    #[test]
+    fn rest_in_pieces_between_bursts_whitens_as_well() {
+        for seed in 0..20 {
+            let noise = Noise::new(seed).band_limited(8000, 2000.0);
+            let burst = |at: usize| if at % 100 < 80 { 10.0 } else { 1.0 };
+            let pieces: VecDeque<f64> = noise.iter().enumerate().map(|(at, sample)| burst(at) * sample).collect();
+            let mut rest = Rest::of(&pieces, 80..100);
+            (0..8000).filter(|at| at % 100 >= 80 + ORDER).for_each(|at| rest.learn(&pieces, at, 4000));
+            let white = rest.whitened(&noise.into(), 4000..8000).expect("there is noise");
+            let variance = Activity::of(&white, 2000.0).ratio;
+            assert!((0.85..1.15).contains(&variance), "seed {seed}: {variance}");
+        }
     }
 
     #[test]

@@ -245,7 +245,7 @@ impl Detector {
         self.samples.push_back(sample);
         self.end += 1;
         if self.samples.len() > settings.reach() {
-            self.forget_oldest(settings);
+            self.samples.pop_front();
         }
         self.judge_all(settings, found);
     }
@@ -277,12 +277,12 @@ impl Detector {
         (index + self.samples.len() as u64 - self.end) as usize
     }
 
-    /// The oldest sample leaves; the one that is then old enough enters the baseline when it is of rest.
-    fn forget_oldest(&mut self, settings: &DetectorSettings) {
-        self.samples.pop_front();
-        let index = self.end - self.samples.len() as u64 + ORDER as u64;
-        if matches!(self.phase, Phase::Rest) && index >= self.learn_from {
-            self.baseline.learn(&self.samples, ORDER, settings.memory);
+    /// Rest at `index`: the sample that no alarm's search will reach any more enters the baseline. Bursts may be less than a second
+    /// apart, so that waiting for longer would leave little to learn from.
+    fn learn(&mut self, settings: &DetectorSettings, index: u64) {
+        if let Some(index) = index.checked_sub(settings.search + 1).filter(|index| *index >= self.learn_from) {
+            let at = self.position(index);
+            self.baseline.learn(&self.samples, at, settings.memory);
         }
     }
 
@@ -301,7 +301,10 @@ impl Detector {
                     self.rest_from(index + 1, index + 1);
                 }
             }
-            Phase::Rest => self.watch(settings, index, square),
+            Phase::Rest => {
+                self.learn(settings, index);
+                self.watch(settings, index, square);
+            }
             Phase::Confirming { alarm, deadline } => {
                 let waited = index - alarm;
                 let is_last = index >= deadline;
