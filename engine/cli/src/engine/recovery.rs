@@ -134,11 +134,10 @@ fn append_ended(
             return Ok(None);
         }
     };
-    let mut fold = Fold::new(plan, Origin::Live).obeying_after(reign.since);
+    let mut fold = Fold::new(plan, Origin::Live).obeying_after(reign.obeys_after);
     let last = session.last.expect("it has ended");
-    let other_build = reign.texts.get("run_id").is_some_and(|run_id| run_id != fold.run_id());
     run(disk, rig, session.first_position, Some(last.position), &mut fold, sink, recovered)?;
-    if other_build {
+    if !history.runs.contains(fold.run_id()) {
         // Another build makes the missing rows; its name must stand beside them.
         let named = fold.lineage_chunk(&session.id, last.position, last.log_time_ns);
         sink.append(&[named], last.position).context("recovered rows can't be taken into the tables")?;
@@ -166,12 +165,16 @@ fn resume(
     let is_in_reign = |snapshot: &Snapshot| snapshot.session == open.id && snapshot.position >= reign.since;
     let (mut fold, from) = if history.last_texts != texts(&recorded) {
         recovered.takes_over = Some(sink.transactions());
-        (Fold::new(recorded, Origin::Live).obeying_after(i64::MAX), open.first_position)
+        // From the first files on, reload by reload: rows leave at the positions at which they left then.
+        match plan_of(&history.reigns[0].texts) {
+            Ok(first) if !Arc::ptr_eq(&recorded, plan) => (Fold::new(first, Origin::Live), open.first_position),
+            _ => (Fold::new(recorded, Origin::Live).obeying_after(i64::MAX), open.first_position),
+        }
     } else if let Some((fold, position)) = newest_state(&recorded, snapshots, is_in_reign) {
         recovered.snapshot = Some(position);
         (fold, position + 1)
     } else {
-        (Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since), open.first_position)
+        (Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.obeys_after), open.first_position)
     };
     run(disk, &plan.rig.name, from, None, &mut fold, sink, recovered)?;
     Ok(fold.obeying_after(-1))

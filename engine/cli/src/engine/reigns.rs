@@ -18,8 +18,10 @@ use crate::plans::plan_of;
 pub struct Reign {
     /// The files it began with.
     pub texts: Texts,
-    /// Position of the restart that began it; −1 for the session's first. Reloads before it no longer count.
+    /// Position of the restart that began it; −1 for the session's first.
     pub since: i64,
+    /// Reloads up to here no longer count: they had been replaced by its files.
+    pub obeys_after: i64,
     /// The tables' last transactions at that restart.
     known: BTreeMap<String, i64>,
 }
@@ -40,7 +42,7 @@ impl History {
     /// # Errors
     /// When the recording can't be read.
     pub fn of(disk: &Arc<dyn Disk>, rig: &str, session: &SessionEntry) -> anyhow::Result<Self> {
-        let first = Reign { texts: session.texts.clone(), since: -1, known: BTreeMap::new() };
+        let first = Reign { texts: session.texts.clone(), since: -1, obeys_after: -1, known: BTreeMap::new() };
         let mut history = Self { reigns: vec![first], last_texts: session.texts.clone(), runs: BTreeSet::new() };
         for head in proprio_recording::heads_of(&**disk, rig, session)? {
             history.runs.extend(head.texts.get("run_id").cloned());
@@ -50,7 +52,10 @@ impl History {
             // A crash may leave a head without a message: nothing had come to pass under it.
             let Some(first) = first_message(disk, rig, head.first_position)? else { continue };
             if let Event::Decision(Decision::EngineStart { takes_over: Some(known), .. }) = first.event {
-                history.reigns.push(Reign { texts: head.texts.clone(), since: head.first_position, known });
+                // The same files in another build: it ran the session again from the first files on, reload by reload.
+                let is_same = files_of(&head.texts).eq(files_of(&history.last_texts));
+                let (texts, obeys_after) = if is_same { (session.texts.clone(), -1) } else { (head.texts.clone(), head.first_position) };
+                history.reigns.push(Reign { texts, since: head.first_position, obeys_after, known });
             }
             history.last_texts = head.texts;
         }
@@ -61,6 +66,11 @@ impl History {
     pub fn last_reign(&self) -> &Reign {
         self.reigns.last().expect("a session has a reign")
     }
+}
+
+/// The files among recorded texts, without the run's name.
+fn files_of(texts: &Texts) -> impl Iterator<Item = (&String, &String)> {
+    texts.iter().filter(|(name, _)| name.as_str() != "run_id")
 }
 
 /// The message at a position; none at the recording's end, and for a sensor's.
@@ -102,7 +112,7 @@ pub fn replay(
     for (index, reign) in reigns.iter().enumerate() {
         let next = reigns.get(index + 1);
         let last = next.map(|next| next.since - 1).or(session.last.map(|last| last.position));
-        let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.since).timed();
+        let mut fold = Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.obeys_after).timed();
         let ends = reign.known.values().chain(next.iter().flat_map(|next| next.known.values())).copied();
         let mut replay = Replay::new(Reader::open(disk, rig, session.first_position)?, &mut fold, ends.collect(), last);
         let is_kept = |chunk: &TableChunk| {
