@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use datafusion::catalog::{
     CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider, TableProvider,
 };
-use datafusion::common::Result as PlanResult;
+use datafusion::common::{ParamValues, Result as PlanResult};
 use datafusion::datasource::TableType;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
@@ -20,6 +20,7 @@ use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use crate::error::TablesError;
 use crate::latest::{self, Latest};
 use crate::provider::PinnedTable;
+use crate::sql::Prepared;
 
 /// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
 const QUERY_BYTES: usize = 512 << 20;
@@ -67,7 +68,15 @@ impl Catalog {
     /// # Errors
     /// [`TablesError`], one line, with the nearest name where a table or column isn't there.
     pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
-        crate::sql::run(self, sql).await
+        self.prepare(sql).await?.start(ParamValues::List(Vec::new())).await
+    }
+
+    /// Checks and plans one read-only statement, whose columns and parameters are then known.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn prepare(&self, sql: &str) -> Result<Prepared, TablesError> {
+        crate::sql::prepare(self, sql).await
     }
 
     /// A DataFusion session whose only catalog is this one.

@@ -1,10 +1,14 @@
 //! How does a line of SQL become an answer, and what is refused?
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_schema::{Field, Schema};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ParamValues;
 use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
 use futures::stream::{StreamExt, TryStreamExt};
@@ -17,8 +21,57 @@ use crate::schema;
 const SHOW_TABLES: &str =
     "SELECT table_name, lower(table_type) AS kind FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
 
-/// Parses, checks, plans and starts one statement.
-pub(crate) async fn run(catalog: &Catalog, sql: &str) -> Result<Answer, TablesError> {
+/// One read-only statement, parsed, checked and planned over a pinned catalog. Whoever answers it again, with the rows of then,
+/// prepares it again.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    context: SessionContext,
+    plan: Planned,
+}
+
+#[derive(Clone, Debug)]
+enum Planned {
+    /// Known without running anything.
+    Answered(RecordBatch),
+    Query(Box<LogicalPlan>),
+}
+
+impl Prepared {
+    /// The columns of its answer.
+    pub fn schema(&self) -> SchemaRef {
+        match &self.plan {
+            Planned::Answered(batch) => batch.schema(),
+            Planned::Query(plan) => Arc::new(plan.schema().as_arrow().clone()),
+        }
+    }
+
+    /// What stands for `$1`, `$2`, … by name, with its type where the plan tells it.
+    ///
+    /// # Errors
+    /// One parameter that would need two types.
+    pub fn parameters(&self) -> Result<BTreeMap<String, Option<DataType>>, TablesError> {
+        match &self.plan {
+            Planned::Answered(_) => Ok(BTreeMap::new()),
+            Planned::Query(plan) => Ok(plan.get_parameter_types()?.into_iter().collect()),
+        }
+    }
+
+    /// Starts it, with the values of its parameters.
+    ///
+    /// # Errors
+    /// [`TablesError`], one line.
+    pub async fn start(self, parameters: impl Into<ParamValues>) -> Result<Answer, TablesError> {
+        let plan = match self.plan {
+            Planned::Answered(batch) => return Ok(Answer::of(batch)),
+            Planned::Query(plan) => plan.with_param_values(parameters)?,
+        };
+        let batches = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        Ok(Answer { schema: batches.schema(), batches: batches.map_err(TablesError::from).boxed() })
+    }
+}
+
+/// Parses, checks and plans one statement.
+pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
     let context = catalog.session();
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
@@ -27,7 +80,7 @@ pub(crate) async fn run(catalog: &Catalog, sql: &str) -> Result<Answer, TablesEr
     }
     let mut statement = state.sql_to_statement(sql, &dialect)?;
     match allowed(&statement)? {
-        Allowed::Describe(table) => return describe(catalog, &table),
+        Allowed::Describe(table) => return Ok(Prepared { context, plan: Planned::Answered(describe(catalog, &table)?) }),
         Allowed::ShowTables => statement = state.sql_to_statement(SHOW_TABLES, &dialect)?,
         Allowed::Query => {}
     }
@@ -39,8 +92,7 @@ pub(crate) async fn run(catalog: &Catalog, sql: &str) -> Result<Answer, TablesEr
     let plan = state.statement_to_plan(statement).await?;
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| TablesError::ReadOnly { statement: first_words(sql) })?;
-    let batches = context.execute_logical_plan(plan).await?.execute_stream().await?;
-    Ok(Answer { schema: batches.schema(), batches: batches.map_err(TablesError::from).boxed() })
+    Ok(Prepared { context, plan: Planned::Query(Box::new(plan)) })
 }
 
 enum Allowed {
@@ -69,7 +121,7 @@ fn allowed(statement: &Statement) -> Result<Allowed, TablesError> {
 }
 
 /// The columns of a table as rows: what a person asks first.
-fn describe(catalog: &Catalog, table: &str) -> Result<Answer, TablesError> {
+fn describe(catalog: &Catalog, table: &str) -> Result<RecordBatch, TablesError> {
     let columns = catalog.columns(table).ok_or_else(|| no_table(catalog, table))?;
     let of = |value: &dyn Fn(&Field) -> Option<String>| -> ArrayRef {
         Arc::new(columns.fields().iter().map(|field| value(field)).collect::<StringArray>())
@@ -80,8 +132,7 @@ fn describe(catalog: &Catalog, table: &str) -> Result<Answer, TablesError> {
         fields.push(text(key));
         values.push(of(&|field| field.meta(key).map(str::to_owned)));
     }
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), values).expect("a text for each column");
-    Ok(Answer::of(batch))
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), values).expect("a text for each column"))
 }
 
 fn no_table(catalog: &Catalog, name: &str) -> TablesError {

@@ -7,16 +7,19 @@ use std::process::Command;
 use serde::Deserialize;
 
 /// Crates of ours that a crate may link beside `proprio-core`; the binary may link all.
-const ALLOWED: &[(&str, &[&str])] =
-    &[("proprio-tables", &["proprio-operators"]), ("proprio-accuracy", &["proprio-operators", "proprio-files", "proprio-simulate"])];
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("proprio-tables", &["proprio-operators"]),
+    ("proprio-serve", &["proprio-tables"]),
+    ("proprio-accuracy", &["proprio-operators", "proprio-files", "proprio-simulate"]),
+];
 
 /// Families of dependencies, and the crates that may name them.
 const HOMES: &[(&str, &[&str])] = &[
     ("zenoh", &["proprio-zenoh"]),
-    ("datafusion", &["proprio-tables"]),
+    ("datafusion", &["proprio-tables", "proprio-serve"]),
     ("deltalake", &["proprio-tables"]),
     ("mcap", &["proprio-recording"]),
-    ("tokio", &["proprio-zenoh", "proprio-tables", "proprio"]),
+    ("tokio", &["proprio-zenoh", "proprio-tables", "proprio-serve", "proprio"]),
 ];
 
 #[test]
