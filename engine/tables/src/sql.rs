@@ -23,7 +23,7 @@ const SHOW_TABLES: &str =
 
 /// One read-only statement, parsed, checked and planned over a pinned catalog. Whoever answers it again, with the rows of then,
 /// prepares it again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared {
     context: SessionContext,
     plan: Planned,
