@@ -12,7 +12,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::RigFile;
 use proprio_core::rows::{float_or_nan, floats, integers, nan_as_null, strings, times};
 use proprio_core::schema::TIME;
@@ -247,6 +247,7 @@ fn imu(table: &Table, side: &str, turned: Quaternion, step: usize) -> Stream {
     let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
         TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| rate.grid_time(k)).collect::<Int64Array>()) as ArrayRef,
         SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
+        DEVICE => Arc::new(count.clone().map(|_| None).collect::<Int64Array>()),
         name => {
             let values = if name.starts_with("gyro") { &gyro } else { &accel };
             let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("a measured column names its axis");

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch};
-use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::RigFile;
 use proprio_core::rows::{float_or_nan, floats};
 use proprio_core::schema::TIME;
@@ -74,6 +74,7 @@ pub(super) fn imu(table: &RecordBatch) -> Stream {
     let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
         TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| rate.grid_time(k)).collect::<Int64Array>()) as ArrayRef,
         SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
+        DEVICE => Arc::new(count.clone().map(|_| None).collect::<Int64Array>()),
         name => {
             let (instrument, rest) = name.split_once('_').expect("a measured column names its instrument");
             let short = if instrument == "gyro" { "gyr" } else { &instrument[..3] };

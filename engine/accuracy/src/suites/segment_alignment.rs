@@ -8,7 +8,7 @@ use std::f64::consts::TAU;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::RigFile;
 use proprio_core::rows::{floats, nan_as_null, strings};
 use proprio_core::schema::TIME;
@@ -124,6 +124,7 @@ fn stream(columns: &[Vec<f64>; 6]) -> Stream {
     let arrays = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
         TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| Rate::hz(100).grid_time(k)).collect::<Int64Array>()) as ArrayRef,
         SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
+        DEVICE => Arc::new(count.clone().map(|_| None).collect::<Int64Array>()),
         name => {
             let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("an instrument's column names its axis");
             nan_as_null(columns[axis + if name.starts_with("gyro") { 0 } else { 3 }].clone())
