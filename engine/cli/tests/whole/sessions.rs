@@ -62,7 +62,7 @@ fn a_reference_is_carried_over_and_replays() {
     let refused = |args: &[&str]| String::from_utf8_lossy(&engine.over_network(args).stderr).into_owned();
     let nobody = refused(&["session", "start", "--subject", "S-1", "--carry"]);
     assert!(nobody.contains("S-1 has no session yet"), "{nobody}");
-    let first = session(&["S-1", "--duration", "8 s"]);
+    let first = session(&["S-1", "--duration", "20 s"]);
     let another = refused(&["session", "start", "--subject", "S-2", "--carry", &first]);
     assert!(another.contains("not this subject's"), "{another}");
     let second = session(&["S-1", "--duration", "2 s", "--start", "2026-03-02T10:00:00Z", "--carry"]);
