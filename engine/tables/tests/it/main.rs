@@ -2,6 +2,8 @@
 
 mod adopted;
 mod forget;
+mod layout;
+mod merge;
 mod rounds;
 mod rows;
 mod streams;
