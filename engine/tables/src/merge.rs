@@ -61,7 +61,7 @@ impl Cold {
         &self,
         rig: Option<&str>,
         at_least: usize,
-        pace: Pace,
+        pace: Pace<'_>,
         session: &SessionState,
     ) -> Result<Option<Merge>, TablesError> {
         let files = self.scan.files()?;

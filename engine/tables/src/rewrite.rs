@@ -19,12 +19,12 @@ use crate::error::TablesError;
 use crate::schema;
 
 /// How hard rows are worked on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Pace {
+#[derive(Clone, Copy)]
+pub(crate) enum Pace<'a> {
     /// As fast as it goes.
     Swift,
-    /// Resting as long as it works, since a rig runs beside it.
-    Gentle,
+    /// Resting as long as it works, since a rig runs beside it, and as long as this says so.
+    Gentle(&'a (dyn Fn() -> bool + Send + Sync)),
 }
 
 impl Cold {
@@ -33,7 +33,7 @@ impl Cold {
     pub(crate) async fn rewritten(
         &self,
         rows: LogicalPlanBuilder,
-        pace: Pace,
+        pace: Pace<'_>,
         session: &SessionState,
     ) -> Result<(Vec<Add>, u64), TablesError> {
         // One partition, so that rows keep their order.
@@ -56,14 +56,17 @@ impl Cold {
         Ok((adds, written))
     }
 
-    async fn stream(&self, mut rows: SendableRecordBatchStream, writer: &mut DeltaWriter, pace: Pace) -> Result<u64, TablesError> {
+    async fn stream(&self, mut rows: SendableRecordBatchStream, writer: &mut DeltaWriter, pace: Pace<'_>) -> Result<u64, TablesError> {
         let mut written = 0;
         let mut began = Instant::now();
         while let Some(batch) = rows.try_next().await? {
             written += batch.num_rows() as u64;
             let batch = schema::widened(&batch, &self.schema);
             self.write(writer, batch).await.map_err(TablesError::delta(&self.name))?;
-            if pace == Pace::Gentle {
+            if let Pace::Gentle(go_on) = pace {
+                if !go_on() {
+                    return Err(TablesError::Stopped { reason: "the engine ends".to_owned() });
+                }
                 tokio::time::sleep(began.elapsed()).await;
                 began = Instant::now();
             }

@@ -91,11 +91,11 @@ pub async fn vacuum_tables(data: &Path, now_ns: TimeNs) -> Result<(), TablesErro
 impl Store {
     /// Merges small files of this rig, table by table, where at least `at_least` of one month have come together, while rows
     /// come, commit rounds run and queries are asked: a round waits for the commit of a merge alone, a removal for the whole of
-    /// one. Rests as long as it works. `go_on` is asked before each merge.
+    /// one. Rests as long as it works, and ends soon after `go_on` says no.
     ///
     /// # Errors
     /// The first table's that can't be merged; the next call tries again.
-    pub async fn merge(&self, at_least: usize, go_on: impl Fn() -> bool + Send + 'static) -> Result<Merged, TablesError> {
+    pub async fn merge(&self, at_least: usize, go_on: impl Fn() -> bool + Send + Sync + 'static) -> Result<Merged, TablesError> {
         let inner = self.inner.clone();
         to_its_end(async move { inner.merge(at_least, go_on).await }).await
     }
@@ -119,7 +119,7 @@ impl Store {
 }
 
 impl Inner {
-    async fn merge(self: Arc<Self>, at_least: usize, go_on: impl Fn() -> bool + Send) -> Result<Merged, TablesError> {
+    async fn merge(self: Arc<Self>, at_least: usize, go_on: impl Fn() -> bool + Send + Sync) -> Result<Merged, TablesError> {
         let mut merged = Merged::default();
         for cold in self.versions() {
             let name = cold.name.clone();
@@ -127,7 +127,11 @@ impl Inner {
             while go_on() {
                 let _alone = self.rewriting.lock().await;
                 let cold = self.lock().by_name[&name].cold.clone();
-                let Some(merge) = cold.merging(Some(&self.rig), at_least, Pace::Gentle, &self.session).await? else { break };
+                let merge = match cold.merging(Some(&self.rig), at_least, Pace::Gentle(&go_on), &self.session).await {
+                    Err(TablesError::Stopped { .. }) if !go_on() => break,
+                    merge => merge?,
+                };
+                let Some(merge) = merge else { break };
                 let Some(one) = self.take_in(merge).await? else { break };
                 merged.add(one);
             }

@@ -1,11 +1,14 @@
 //! Are small files merged without a row doubled, lost or moved, whatever else goes on?
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
+use futures::StreamExt;
 use proprio_core::table::system::origin::LIVE;
-use proprio_tables::{Merged, Store, merge_tables, table_sizes};
+use proprio_tables::{Merged, Reader, Store, merge_tables, table_sizes};
 
 use super::layout::opened;
 use super::{append, csv, imu, lineage, open, read_csv, samples_of};
@@ -111,4 +114,50 @@ async fn merges_run_beside_everything_and_what_is_forgotten_stays_forgotten() {
         reader.map(|batch| format!("{:?}", batch.expect("a batch"))).any(|rows| rows.contains("\"gone\""))
     };
     assert_eq!(parquet(&dir.path().join("tables/imu")).iter().find(|path| holds(path)), None, "no file holds it, named or not");
+}
+
+/// Milliseconds until a reader has opened the tables, and until it has the first row of a session.
+async fn first_row(dir: &Path, session: usize) -> (u128, u128) {
+    let begun = Instant::now();
+    let reader = Reader::open(dir).await.expect("tables");
+    let open = begun.elapsed().as_millis();
+    let sql = format!("SELECT * FROM imu WHERE session = 's{session:05}' ORDER BY time_ns");
+    let mut answer = reader.query(&sql).await.expect("an answer");
+    let batch = answer.batches.next().await.expect("a batch").expect("rows");
+    assert!(batch.num_rows() > 0);
+    (open, begun.elapsed().as_millis())
+}
+
+/// Three years of sessions, each a commit of its own, all of them:
+/// `PROPRIO_SESSIONS=10000 cargo test -p proprio-tables --test it -- --nocapture small_commits`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thousands_of_small_commits_stay_queryable() {
+    let sessions: usize = std::env::var("PROPRIO_SESSIONS").ok().and_then(|text| text.parse().ok()).unwrap_or(120);
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path()).await;
+    let three_years_ms = 3 * 365 * 86_400_000_i64;
+    for session in 0..sessions {
+        // Samples are 10 ms apart.
+        let (first, position) = (session as i64 * (three_years_ms / 10 / sessions as i64), session as i64);
+        for sensor in ["pelvis", "trunk"] {
+            let chunk = samples_of((&format!("s{session:05}"), "a"), sensor, first, 50, position);
+            append(&store, &chunk).expect("appended");
+        }
+        store.commit(position).await.expect("committed");
+    }
+    let sql = "SELECT count(*) AS n, count(DISTINCT session) AS sessions, sum(sequence) AS total FROM imu";
+    let (before, many) = (csv(&store, sql).await, files(dir.path(), "imu").await);
+    let was = first_row(dir.path(), sessions / 2).await;
+    let begun = Instant::now();
+    let merged = store.merge(2, || true).await.expect("merged");
+    let (took, few) = (begun.elapsed(), files(dir.path(), "imu").await);
+    let is = first_row(dir.path(), sessions / 2).await;
+    let figures = format!(
+        "{sessions} sessions: {many} files, open {} ms, first row {} ms; merged in {took:?} to {few} files, open {} ms, first row {} ms; {merged:?}",
+        was.0, was.1, is.0, is.1
+    );
+    writeln!(std::io::stderr(), "{figures}").expect("written");
+    assert_eq!(csv(&store, sql).await, before);
+    assert_eq!(read_csv(dir.path(), sql).await, before);
+    assert!(many >= sessions && few <= 37, "at most one file a month is left: {figures}");
 }
