@@ -3,7 +3,8 @@
 //!
 //! **Invariants.** A row is in a pinned catalog exactly once, whatever commits meanwhile: hot rows leave in the same
 //! lock that takes in the Delta version that holds them. A run that was neither live nor adopted is in `<table>_all` alone,
-//! from its first commit on, whichever process made it. Nothing here writes through SQL. A table's columns in SQL
+//! from its first commit on, whichever process made it. A cold file's rows stand by session, time and key, and scans say so.
+//! Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 
 mod append;

@@ -132,8 +132,8 @@ fn worthwhile(files: &Files, rig: Option<&str>, at_least: usize) -> Option<Vec<u
     groups.into_values().find_map(|small| together(small, at_least))
 }
 
-/// From the smallest file on, each that is no larger than all before it together: so a row is written anew about as often as
-/// its table doubles, not with every merge.
+/// From the smallest file on, each that is no larger than twice all before it together: so a row is written anew about as often
+/// as its table doubles, not with every merge.
 fn together(mut small: Vec<(u64, usize)>, at_least: usize) -> Option<Vec<usize>> {
     small.sort_unstable();
     let (mut bytes, mut taken) = (0, 0);
@@ -142,7 +142,7 @@ fn together(mut small: Vec<(u64, usize)>, at_least: usize) -> Option<Vec<usize>>
         if bytes > MERGE_BYTES {
             break;
         }
-        if count == 0 || *size <= bytes - size {
+        if count == 0 || *size <= 2 * (bytes - size) {
             taken = count + 1;
         }
     }
