@@ -49,11 +49,14 @@ struct Bounds {
     nulls: Option<UInt64Array>,
 }
 
+/// Session and time of a row, in nanoseconds.
+pub(crate) type Place<'a> = (&'a str, i64);
+
 /// From which place in the order of rows to which a file reaches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Span<'a> {
-    pub(crate) first: (&'a str, i64),
-    pub(crate) last: (&'a str, i64),
+    pub(crate) first: Place<'a>,
+    pub(crate) last: Place<'a>,
 }
 
 impl Files {

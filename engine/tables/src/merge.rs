@@ -119,10 +119,13 @@ impl Merge {
     }
 }
 
+/// Bytes of a file, and its place in the list.
+type Small = (u64, usize);
+
 /// The files of the first month and rig that has enough small ones. Files of one rig stay together, so that its sessions stand
 /// in the order of time and its retention removes whole files.
 fn worthwhile(files: &Files, rig: Option<&str>, at_least: usize) -> Option<Vec<usize>> {
-    let mut groups: BTreeMap<(Option<&str>, &str), Vec<(u64, usize)>> = BTreeMap::new();
+    let mut groups: BTreeMap<(Option<&str>, &str), Vec<Small>> = BTreeMap::new();
     for (place, file) in files.list.iter().enumerate() {
         let Some(of) = files.rig(place) else { continue };
         if file.meta.size < GROWN_BYTES && rig.is_none_or(|rig| rig == of) {
@@ -134,7 +137,7 @@ fn worthwhile(files: &Files, rig: Option<&str>, at_least: usize) -> Option<Vec<u
 
 /// From the smallest file on, each that is no larger than twice all before it together: so a row is written anew about as often
 /// as its table doubles, not with every merge.
-fn together(mut small: Vec<(u64, usize)>, at_least: usize) -> Option<Vec<usize>> {
+fn together(mut small: Vec<Small>, at_least: usize) -> Option<Vec<usize>> {
     small.sort_unstable();
     let (mut bytes, mut taken) = (0, 0);
     for (count, (size, _)) in small.iter().enumerate().take(MERGE_FILES) {
@@ -151,9 +154,16 @@ fn together(mut small: Vec<(u64, usize)>, at_least: usize) -> Option<Vec<usize>>
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::Arc;
 
-    fn sizes(of: &[u64]) -> Vec<(u64, usize)> {
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use proprio_core::TableChunk;
+    use proprio_core::table::system;
+
+    use super::*;
+    use crate::store::Store;
+
+    fn sizes(of: &[u64]) -> Vec<Small> {
         of.iter().enumerate().map(|(place, size)| (*size, place)).collect()
     }
 
@@ -192,5 +202,47 @@ mod tests {
         let heavy = vec![GROWN_BYTES - 1; 100];
         let chosen = together(sizes(&heavy), 2).expect("enough");
         assert!(chosen.len() as u64 * (GROWN_BYTES - 1) <= MERGE_BYTES, "{}", chosen.len());
+    }
+
+    fn note(session: &str, position: i64) -> TableChunk {
+        let text = |of: &str| Arc::new(StringArray::from(vec![of])) as ArrayRef;
+        let columns = vec![Arc::new(Int64Array::from(vec![position])) as ArrayRef, text("someone"), text("fine")];
+        let (rows, session) = (proprio_core::rows::batch(&system::notes(), columns), session.to_owned());
+        TableChunk { table: system::NOTES.to_owned(), key: None, session, run_id: "a".to_owned(), rows, position }
+    }
+
+    async fn notes(store: &Store) -> usize {
+        let answer = store.query("SELECT * FROM notes_all").await.expect("an answer");
+        answer.collect().await.expect("rows").iter().map(arrow_array::RecordBatch::num_rows).sum()
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_merge_that_stops_before_its_commit_leaves_a_file_that_nothing_names() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Store::open(dir.path(), "lab-1", &[]).await.expect("opens");
+        for position in 0..4 {
+            store.append(&[note(if position == 3 { "gone" } else { "kept" }, position)], position).expect("appended");
+            store.commit(position).await.expect("committed");
+        }
+        let folder = dir.path().join("tables/notes");
+        let files =
+            || std::fs::read_dir(&folder).expect("a folder").filter(|entry| entry.as_ref().is_ok_and(|entry| entry.path().is_file()));
+        let cold = || store.inner.lock().by_name[system::NOTES].cold.clone();
+        let merging = async || cold().merging(None, 2, Pace::Swift, &store.inner.session).await.expect("written").expect("worthwhile");
+        drop(merging().await);
+        assert_eq!((files().count(), notes(&store).await), (5, 4));
+        // It goes like every file that nothing has named for a week.
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
+        for (days, left) in [(6, 5), (8, 4)] {
+            store.vacuum(now + days * 86_400_000_000_000).await.expect("vacuumed");
+            assert_eq!((files().count(), notes(&store).await), (left, 4), "after {days} days");
+        }
+        // Rows that are removed while they are being merged stay removed, in the table and on the disk.
+        let merge = merging().await;
+        store.forget(&["gone".to_owned()]).await.expect("forgotten");
+        assert!(merge.commit().await.expect("looked").is_none());
+        assert_eq!((files().count(), notes(&store).await), (3, 3));
+        let merged = merging().await.commit().await.expect("committed").expect("swapped").1;
+        assert_eq!((merged, notes(&store).await), (Merged { files: 3, into: 1, rows: 3 }, 3));
     }
 }

@@ -28,7 +28,7 @@ use datafusion::physical_plan::empty::EmptyExec;
 use deltalake_core::DeltaTable;
 use proprio_core::schema::TIME;
 
-use crate::files::Files;
+use crate::files::{Files, Place};
 use crate::schema::{self, SESSION};
 
 /// So many files are open at once for the sake of order; where more overlap, rows come unordered.
@@ -185,7 +185,7 @@ fn orderings(columns: &Schema) -> Vec<LexOrdering> {
 /// `None` when more files overlap than may be open at once.
 fn chains(files: &Files, chosen: &[usize], target: usize) -> Option<Vec<Vec<usize>>> {
     let mut spans = Vec::with_capacity(chosen.len());
-    let mut chains: Vec<(Option<(&str, i64)>, Vec<usize>)> = Vec::new();
+    let mut chains: Vec<(Option<Place<'_>>, Vec<usize>)> = Vec::new();
     for file in chosen {
         match files.span(*file) {
             Some(span) => spans.push((span, *file)),

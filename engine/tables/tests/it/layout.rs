@@ -134,3 +134,21 @@ fn any_layout_answers_as_its_rows_say() {
     };
     runner.run(&(proptest::collection::vec(chunk, 1..12), 0..240i64), |(chunks, from)| law(chunks, from)).expect("the law holds");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_more_files_overlap_than_may_be_open_rows_are_sorted_until_a_merge() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = open(dir.path()).await;
+    for position in 0..33 {
+        append(&store, &samples_of(("s1", &format!("r{position}")), "pelvis", 60, 20, position)).expect("appended");
+        store.commit(position).await.expect("committed");
+    }
+    let sql = "SELECT time_ns FROM imu_all WHERE session = 's1' ORDER BY time_ns";
+    for is_sorted in [true, false] {
+        let plan = csv(&store, &format!("EXPLAIN {sql}")).await;
+        assert_eq!(plan.contains("SortExec"), is_sorted, "{plan}");
+        let times = integers(&store, sql).await;
+        assert_eq!((times.len(), times.is_sorted()), (660, true));
+        store.merge(2, || true).await.expect("merged");
+    }
+}
