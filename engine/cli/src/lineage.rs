@@ -60,6 +60,7 @@ pub fn row(lineage: &Lineage, origin: Origin, time_ns: TimeNs) -> RecordBatch {
     let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from(vec![time_ns]))];
     columns.push(text(origin.name()));
     let assets = serde_json::to_string(&lineage.asset_hashes()).expect("texts are JSON");
-    columns.extend([pipeline, pipeline_text, rig_text, operators, build, target, &assets].map(|value| text(value)));
+    let pipeline_hash = &lineage.pipeline_hash();
+    columns.extend([pipeline, pipeline_hash, pipeline_text, rig_text, operators, build, target, &assets].map(|value| text(value)));
     rows::batch(&system::lineage(), columns)
 }

@@ -183,9 +183,9 @@ pub mod system {
     }
 
     /// Rows of `lineage`: the texts and versions behind a `run_id`, and its `origin`: [`origin::LIVE`], [`origin::REBUILD`] or
-    /// [`origin::AMENDMENT`]. `assets` is a JSON object from the name of what else was read, such as an amendment, to its hash.
+    /// [`origin::AMENDMENT`]. `pipeline_hash` is that of the pipeline's text alone, the same on every rig and in every build. `assets` is a JSON object from the name of what else was read, such as an amendment, to its hash.
     pub fn lineage() -> StreamSchema {
-        let names = ["origin", "pipeline", "pipeline_text", "rig_text", "operators", "build", "target", "assets"];
+        let names = ["origin", "pipeline", "pipeline_hash", "pipeline_text", "rig_text", "operators", "build", "target", "assets"];
         StreamSchema::new(names.map(|name| text(name).required()).to_vec(), &[], None)
     }
 

@@ -54,15 +54,21 @@ impl Lineage {
         hasher.hex()
     }
 
+    /// The hash of the pipeline's text.
+    pub fn pipeline_hash(&self) -> String {
+        hash(self.pipeline_text.as_bytes())
+    }
+
     /// The hash of each asset, by name.
     pub fn asset_hashes(&self) -> BTreeMap<&str, String> {
-        let hash = |content: &[u8]| {
-            let mut hasher = Hasher::new();
-            hasher.part(content);
-            hasher.hex()
-        };
         self.assets.iter().map(|(name, content)| (name.as_str(), hash(content))).collect()
     }
+}
+
+fn hash(content: &[u8]) -> String {
+    let mut hasher = Hasher::new();
+    hasher.part(content);
+    hasher.hex()
 }
 
 /// A hash of every operator's name and source: it changes when any of them is edited.

@@ -1,13 +1,13 @@
 //! How do rows get into a Delta table: written, brought to the disk, and then named by one commit?
 
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_array::{RecordBatch, UInt32Array};
+use arrow_array::{Array, RecordBatch, UInt32Array};
 use arrow_select::concat::concat_batches;
 use arrow_select::take::take_record_batch;
-use datafusion::execution::SessionState;
 use deltalake_core::DeltaTableError;
 use deltalake_core::datafile::writer::{DeltaWriter, WriterConfig};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -21,6 +21,13 @@ use crate::cold::{ATTEMPTS, Cold, is_race};
 use crate::error::TablesError;
 use crate::schema;
 
+/// A file that has grown to this is ended, and another begun.
+pub(crate) const FILE_BYTES: NonZeroU64 = NonZeroU64::new(128 << 20).expect("it isn't zero");
+/// A session in a large file is found by its row groups; a writer holds one of them in memory.
+const ROW_GROUP_ROWS: usize = 128 << 10;
+/// Between two looks at how large a file has grown.
+const WRITE_ROWS: usize = 8192;
+
 impl Cold {
     /// Appends rows in one Delta commit with the transaction (`app_id`, `position`), and pins the version after it.
     /// `known` is the last transaction that the caller made or found: a newer one is another process's.
@@ -30,7 +37,6 @@ impl Cold {
         app_id: &str,
         known: Option<i64>,
         position: i64,
-        session: &SessionState,
     ) -> Result<Self, TablesError> {
         let name = self.name.clone();
         let mut rows = sorted(&batches);
@@ -59,7 +65,7 @@ impl Cold {
         let version = self.table.version().unwrap_or_default() + 1;
         self.table.update_state().await.map_err(TablesError::delta(&name))?;
         self.sync(log_files(version)).await?;
-        Self::pinned(&name, &self.path, self.table, session).await
+        Self::pinned(&name, &self.path, self.table)
     }
 
     /// A writer of Parquet files, which no reader sees until they are committed.
@@ -67,9 +73,10 @@ impl Cold {
         let state = self.table.snapshot()?;
         let partitions = state.metadata().partition_columns().to_vec();
         let columns = if partitions.is_empty() { self.schema.clone() } else { schema::with_month_field(&self.schema) };
-        let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
+        let properties =
+            WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
         let (indexed, stats) = get_num_idx_cols_and_stats_columns(Some(state.table_config()), std::collections::HashMap::new());
-        let config = WriterConfig::new(columns, partitions, Some(properties), None, None, indexed, stats);
+        let config = WriterConfig::new(columns, partitions, Some(properties), Some(FILE_BYTES), Some(WRITE_ROWS), indexed, stats);
         Ok(DeltaWriter::new(self.table.object_store(), config))
     }
 
@@ -116,7 +123,7 @@ pub(crate) fn log_files(version: u64) -> Vec<PathBuf> {
     names.map(|name| Path::new("_delta_log").join(name)).to_vec()
 }
 
-/// All rows in one batch, by session and time; rows of one instant stay in the order they came in.
+/// All rows in one batch, by session, time and key, null keys last; equal rows stay in the order they came in. Scans rely on it.
 fn sorted(batches: &[RecordBatch]) -> RecordBatch {
     let schema = batches[0].schema();
     let all = concat_batches(&schema, batches).expect("a table's batches share its schema");
@@ -125,8 +132,13 @@ fn sorted(batches: &[RecordBatch]) -> RecordBatch {
     };
     let times = all.column(time).as_primitive::<Int64Type>().values();
     let sessions = all.column(session).as_string::<i32>();
+    let keys = schema::key(&schema).and_then(|key| all.column_by_name(key)?.as_string_opt::<i32>());
+    let key = |row: usize| keys.filter(|keys| keys.is_valid(row)).map(|keys| keys.value(row));
     let mut order: Vec<u32> = (0..u32::try_from(all.num_rows()).expect("a commit has fewer than 4 billion rows")).collect();
-    let place = |row: &u32| (sessions.value(*row as usize), times[*row as usize]);
+    let place = |row: &u32| {
+        let key = key(*row as usize);
+        (sessions.value(*row as usize), times[*row as usize], key.is_none(), key)
+    };
     if order.is_sorted_by_key(place) {
         return all;
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{Field, Schema, SchemaRef};
-use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlanBuilder;
@@ -20,6 +19,7 @@ use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_tabl
 use proprio_core::TimeNs;
 
 use crate::error::TablesError;
+use crate::scan::ColdScan;
 use crate::schema::{self, MONTH};
 
 /// How often a change is tried when other processes commit to the same table.
@@ -34,28 +34,22 @@ pub(crate) struct Cold {
     /// Columns in SQL.
     pub(crate) schema: SchemaRef,
     /// The version, as a query scans it.
-    pub(crate) scan: Arc<dyn TableProvider>,
+    pub(crate) scan: Arc<ColdScan>,
 }
 
 impl Cold {
     /// Opens a table that is there.
-    pub(crate) async fn open(path: &Path, name: &str, session: &SessionState) -> Result<Self, TablesError> {
+    pub(crate) async fn open(path: &Path, name: &str) -> Result<Self, TablesError> {
         let table = locate(path, name)?.load().await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, path, table, session).await
+        Self::pinned(name, path, table)
     }
 
     /// Opens a table, creates it when absent, and adds the columns that it lacks.
-    pub(crate) async fn open_or_create(
-        path: &Path,
-        name: &str,
-        wanted: &Schema,
-        high_rate: bool,
-        session: &SessionState,
-    ) -> Result<Self, TablesError> {
+    pub(crate) async fn open_or_create(path: &Path, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
         std::fs::create_dir_all(path).map_err(|source| TablesError::Io { path: path.to_owned(), source })?;
         let mut attempt = 1;
         loop {
-            match Self::try_open_or_create(path, name, wanted, high_rate, session).await {
+            match Self::try_open_or_create(path, name, wanted, high_rate).await {
                 // Another process made or widened it meanwhile.
                 Err(TablesError::Delta { source, .. }) if is_race(&source) && attempt < ATTEMPTS => attempt += 1,
                 outcome => return outcome,
@@ -63,30 +57,24 @@ impl Cold {
         }
     }
 
-    async fn try_open_or_create(
-        path: &Path,
-        name: &str,
-        wanted: &Schema,
-        high_rate: bool,
-        session: &SessionState,
-    ) -> Result<Self, TablesError> {
+    async fn try_open_or_create(path: &Path, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
         let mut table = locate(path, name)?.build().map_err(TablesError::delta(name))?;
         if !table.verify_deltatable_existence().await.map_err(TablesError::delta(name))? {
             create(&table, name, wanted, high_rate).await.map_err(TablesError::delta(name))?;
         }
         table.load().await.map_err(TablesError::delta(name))?;
-        let cold = Self::pinned(name, path, table, session).await?;
+        let cold = Self::pinned(name, path, table)?;
         let gained = schema::gained(name, &cold.schema, wanted)?;
         if gained.is_empty() {
             return Ok(cold);
         }
         let fields = kernel_fields(gained.iter()).map_err(TablesError::delta(name))?;
         let table = cold.table.add_columns().with_fields(fields).await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, path, table, session).await
+        Self::pinned(name, path, table)
     }
 
     /// The newest version, when another process has made one since; asks the folder for two file names alone when not.
-    pub(crate) async fn newer(&self, session: &SessionState) -> Result<Option<Self>, TablesError> {
+    pub(crate) async fn newer(&self) -> Result<Option<Self>, TablesError> {
         let version = self.table.version().unwrap_or_default();
         let entry = |version: u64| self.path.join("_delta_log").join(format!("{version:020}.json"));
         // An entry that is gone was cleaned away after a newer one.
@@ -95,23 +83,22 @@ impl Cold {
         }
         let mut table = self.table.clone();
         if table.update_state().await.is_err() {
-            return Self::open(&self.path, &self.name, session).await.map(Some);
+            return Self::open(&self.path, &self.name).await.map(Some);
         }
-        Self::pinned(&self.name, &self.path, table, session).await.map(Some)
-    }
-
-    /// Names of the Parquet files of this version.
-    pub(crate) fn files(&self) -> Result<impl Iterator<Item = String>, TablesError> {
-        self.table.get_file_uris().map_err(TablesError::delta(&self.name))
+        Self::pinned(&self.name, &self.path, table).map(Some)
     }
 
     /// The rows of some files; columns that the table lacks are left out.
-    pub(crate) async fn read(&self, files: Vec<String>, columns: &[&str], session: &SessionState) -> Result<Vec<RecordBatch>, TablesError> {
-        let provider = self.table.table_provider().with_session(Arc::new(session.clone())).with_file_paths(files).build().await?;
+    pub(crate) async fn read(&self, files: Vec<usize>, columns: &[&str], session: &SessionState) -> Result<Vec<RecordBatch>, TablesError> {
         let columns = columns.iter().filter(|column| self.schema.index_of(column).is_ok()).map(|column| ident(*column));
-        let plan = LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(Arc::new(provider)), None)?.project(columns)?.build()?;
+        let plan = self.plan(files)?.project(columns)?.build()?;
         let plan = session.create_physical_plan(&plan).await?;
         Ok(collect(plan, session.task_ctx()).await?)
+    }
+
+    /// A plan over some files of this version.
+    pub(crate) fn plan(&self, files: Vec<usize>) -> Result<LogicalPlanBuilder, TablesError> {
+        Ok(LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(Arc::new(self.scan.only(files))), None)?)
     }
 
     /// The position of an application's last transaction.
@@ -120,15 +107,16 @@ impl Cold {
     }
 
     /// Deletes the files that no version has named for a week, Delta's own limit, at `now_ns`.
-    pub(crate) async fn vacuumed(self, now_ns: TimeNs, session: &SessionState) -> Result<Self, TablesError> {
+    pub(crate) async fn vacuumed(self, now_ns: TimeNs) -> Result<Self, TablesError> {
         let vacuum = self.table.clone().vacuum().with_mode(VacuumMode::Full).with_clock(Arc::new(At { now_ns }));
         let (table, _) = vacuum.await.map_err(TablesError::delta(&self.name))?;
-        Self::pinned(&self.name, &self.path, table, session).await
+        Self::pinned(&self.name, &self.path, table)
     }
 
-    pub(crate) async fn pinned(name: &str, path: &Path, table: DeltaTable, session: &SessionState) -> Result<Self, TablesError> {
-        let scan: Arc<dyn TableProvider> = Arc::new(table.table_provider().with_session(Arc::new(session.clone())).build().await?);
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), schema: schema::arranged(&scan.schema()), scan, table })
+    pub(crate) fn pinned(name: &str, path: &Path, table: DeltaTable) -> Result<Self, TablesError> {
+        let schema = schema::arranged(&table.snapshot().map_err(TablesError::delta(name))?.snapshot().arrow_schema());
+        let scan = Arc::new(ColdScan::of(table.clone(), schema.clone()));
+        Ok(Self { name: name.to_owned(), path: path.to_owned(), table, schema, scan })
     }
 }
 

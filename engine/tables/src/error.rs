@@ -96,6 +96,16 @@ pub enum TablesError {
         /// What it said.
         source: Box<DeltaTableError>,
     },
+    /// A merge of files would have changed the rows: a mistake of ours or a damaged file.
+    #[error("table `{table}`: {held} rows became {written} in a merge of files, which was given up; nothing was changed")]
+    Miscounted {
+        /// Table.
+        table: String,
+        /// Rows by the log.
+        held: u64,
+        /// Rows that were read.
+        written: u64,
+    },
     /// A folder could not be made or read.
     #[error("{}: {source}", path.display())]
     Io {

@@ -35,9 +35,9 @@ pub async fn forget_sessions(data: &Path, sessions: &[String]) -> Result<Removed
     let session = catalog::session()?;
     let mut removed = Removed::new();
     for (name, path) in delta_tables(&data.join("tables"))? {
-        let cold = Cold::open(&path, &name, &session).await?;
+        let cold = Cold::open(&path, &name).await?;
         let (cold, rows) = without_sessions(cold, sessions, &session).await?;
-        cold.scrubbed(sessions, &session).await?;
+        cold.scrubbed(sessions).await?;
         count(&mut removed, &name, rows);
     }
     Ok(removed)
@@ -55,8 +55,7 @@ impl Store {
         to_its_end(async move { inner.forget(&sessions).await }).await
     }
 
-    /// Removes this rig's committed rows that are older than a table's limit at `now_ns`, the rig's clock, and deletes the files
-    /// that have been unused for a week.
+    /// Removes this rig's committed rows that are older than a table's limit at `now_ns`, the rig's clock.
     /// Statistics alone are read when nothing is due. Limits of tables that aren't there are passed over.
     ///
     /// # Errors
@@ -69,6 +68,7 @@ impl Store {
 
 impl Inner {
     async fn forget(self: Arc<Self>, sessions: &[String]) -> Result<Removed, TablesError> {
+        let _alone = self.rewriting.lock().await;
         let mut round = self.round.lock().await;
         let mut removed = Removed::new();
         {
@@ -89,13 +89,14 @@ impl Inner {
         for name in names {
             let mut looked = self.look(&mut round).await?;
             let cold = self.lock().by_name[&name].cold.clone();
-            looked.take(name, cold.scrubbed(sessions, &self.session).await?);
+            looked.take(name, cold.scrubbed(sessions).await?);
             self.finish(&mut round, looked, BTreeMap::new()).await?;
         }
         Ok(removed)
     }
 
     async fn retain(self: Arc<Self>, limits: &BTreeMap<String, Duration>, now_ns: TimeNs) -> Result<Removed, TablesError> {
+        let _alone = self.rewriting.lock().await;
         let mut round = self.round.lock().await;
         let mut removed = Removed::new();
         let mut looked = self.look(&mut round).await?;
@@ -105,7 +106,7 @@ impl Inner {
             let gone = ident(RIG).eq(lit(self.rig.as_str())).and(ident(TIME).lt(lit(oldest_ns)));
             let (cold, rows) = cold.without(&gone, &self.session).await?;
             count(&mut removed, &name, rows);
-            looked.take(name, cold.vacuumed(now_ns, &self.session).await?);
+            looked.take(name, cold);
         }
         self.finish(&mut round, looked, BTreeMap::new()).await?;
         Ok(removed)

@@ -40,7 +40,7 @@ impl Reader {
         let mut tables = BTreeMap::new();
         let mut facts = Vec::new();
         for (name, path) in paths {
-            let cold = Cold::open(&path, &name, &session).await?;
+            let cold = Cold::open(&path, &name).await?;
             if [system::ADOPTIONS, system::LINEAGE].contains(&name.as_str()) {
                 facts.extend(ColdFacts::default().at(&name, &cold, &session).await?.iter().cloned());
             }

@@ -1,29 +1,17 @@
 //! How do rows leave a Delta table: the files that hold them are written anew without them, in one commit?
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::Int64Type;
-use arrow_schema::DataType;
-use datafusion::datasource::provider_as_source;
-use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder};
-use datafusion::physical_plan::{collect, execute_stream};
-use datafusion::prelude::{cast, ident, lit};
-use deltalake_core::kernel::transaction::CommitBuilder;
-use deltalake_core::kernel::{Action, Add, LogicalFileView};
+use datafusion::logical_expr::Expr;
+use datafusion::physical_plan::collect;
+use datafusion::prelude::lit;
 use deltalake_core::protocol::DeltaOperation;
-use futures::TryStreamExt;
 
-use crate::append::log_files;
 use crate::cold::Cold;
 use crate::error::TablesError;
-use crate::schema;
-
-/// Column that says which file a row lies in, while rows are looked for.
-const FILE: &str = "file_of_row";
+use crate::rewrite::Pace;
 
 impl Cold {
     /// The newest version without the rows that `gone` is true of, and how many they were. Statistics pass over files without
@@ -31,80 +19,33 @@ impl Cold {
     ///
     /// The condition stands in no log entry: it may name whom to forget.
     pub(crate) async fn without(self, gone: &Expr, session: &SessionState) -> Result<(Self, u64), TablesError> {
-        let cold = self.newer(session).await?.unwrap_or(self);
-        let held = cold.files_with(gone, session).await?;
-        if held.is_empty() {
-            return Ok((cold, 0));
-        }
-        let (mut actions, mut rows) = (Vec::new(), 0);
-        let views: Vec<LogicalFileView> = cold.table.snapshot().map_err(TablesError::delta(&cold.name))?.log_data().into_iter().collect();
-        for view in views {
-            let Some((file, found)) = held.iter().find(|(file, _)| file.ends_with(view.path().as_ref())) else { continue };
+        let cold = self.newer().await?.unwrap_or(self);
+        let (mut files, mut adds, mut rows) = (Vec::new(), Vec::new(), 0);
+        for file in cold.scan.matching(session, std::slice::from_ref(gone))? {
+            let found = cold.count(file, gone, session).await?;
+            if found == 0 {
+                continue;
+            }
             rows += found;
-            actions.push(Action::Remove(view.remove_action(true)));
-            if view.num_records().is_none_or(|records| records as u64 != *found) {
-                actions.extend(cold.rewritten(file, gone, session).await?.into_iter().map(Action::Add));
+            files.push(file);
+            if cold.scan.files()?.rows(file) != Some(found) {
+                let kept = cold.plan(vec![file])?.filter(gone.clone().is_not_true())?;
+                adds.extend(cold.rewritten(kept, Pace::Swift, session).await?.0);
             }
         }
-        let written = actions.iter().filter_map(|action| match action {
-            Action::Add(add) => Some(PathBuf::from(&add.path)),
-            _ => None,
-        });
-        cold.sync(written.collect()).await?;
-        let cold = cold.changed(actions, DeltaOperation::Delete { predicate: None }, session).await?;
-        Ok((cold, rows))
-    }
-
-    /// The version after one more commit, brought to the disk.
-    pub(crate) async fn changed(
-        mut self,
-        actions: Vec<Action>,
-        operation: DeltaOperation,
-        session: &SessionState,
-    ) -> Result<Self, TablesError> {
-        let state = self.table.snapshot().map_err(TablesError::delta(&self.name))?;
-        let commit = CommitBuilder::default().with_actions(actions).build(Some(state), self.table.log_store(), operation);
-        let version = commit.await.map_err(TablesError::delta(&self.name))?.version();
-        self.table.update_state().await.map_err(TablesError::delta(&self.name))?;
-        self.sync(log_files(version)).await?;
-        Self::pinned(&self.name, &self.path, self.table, session).await
-    }
-
-    /// The files that hold rows of which a condition is true, and how many.
-    async fn files_with(&self, condition: &Expr, session: &SessionState) -> Result<Vec<(String, u64)>, TablesError> {
-        let provider = self.table.table_provider().with_session(Arc::new(session.clone())).with_file_column(FILE).build().await?;
-        let plan = LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(Arc::new(provider)), None)?
-            .filter(condition.clone())?
-            .aggregate([cast(ident(FILE), DataType::Utf8).alias("file")], [count(lit(1)).alias("rows")])?
-            .build()?;
-        let plan = session.create_physical_plan(&plan).await?;
-        let mut files = Vec::new();
-        for batch in collect(plan, session.task_ctx()).await? {
-            let (names, rows) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int64Type>());
-            files.extend((0..batch.num_rows()).map(|row| (names.value(row).to_owned(), rows.value(row).cast_unsigned())));
+        if files.is_empty() {
+            return Ok((cold, 0));
         }
-        files.sort();
-        Ok(files)
+        let removed = cold.removals(&files, true)?;
+        Ok((cold.replaced(removed, adds, DeltaOperation::Delete { predicate: None }).await?, rows))
     }
 
-    /// New files with what one file keeps, in its order.
-    async fn rewritten(&self, file: &str, gone: &Expr, session: &SessionState) -> Result<Vec<Add>, TablesError> {
-        // One partition, so that rows keep their order.
-        let config = session.config().clone().with_target_partitions(1);
-        let session = SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build();
-        let provider = self.table.table_provider().with_session(Arc::new(session.clone())).with_file_paths([file]).build().await?;
-        let columns: Vec<Expr> = self.schema.fields().iter().map(|field| ident(field.name())).collect();
-        let plan = LogicalPlanBuilder::scan(self.name.as_str(), provider_as_source(Arc::new(provider)), None)?
-            .filter(gone.clone().is_not_true())?
-            .project(columns)?
-            .build()?;
+    /// How many rows of a file a condition is true of.
+    async fn count(&self, file: usize, condition: &Expr, session: &SessionState) -> Result<u64, TablesError> {
+        let none: Vec<Expr> = Vec::new();
+        let plan = self.plan(vec![file])?.filter(condition.clone())?.aggregate(none, [count(lit(1))])?.build()?;
         let plan = session.create_physical_plan(&plan).await?;
-        let mut rows = execute_stream(plan, session.task_ctx())?;
-        let mut writer = self.writer().map_err(TablesError::delta(&self.name))?;
-        while let Some(batch) = rows.try_next().await? {
-            let batch = schema::widened(&batch, &self.schema);
-            self.write(&mut writer, batch).await.map_err(TablesError::delta(&self.name))?;
-        }
-        writer.close().await.map_err(TablesError::delta(&self.name))
+        let counted = collect(plan, session.task_ctx()).await?;
+        Ok(counted.iter().map(|batch| batch.column(0).as_primitive::<Int64Type>().value(0).cast_unsigned()).sum())
     }
 }

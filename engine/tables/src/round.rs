@@ -120,18 +120,18 @@ impl Inner {
         if !self.follows {
             held.retain(|name, _| attempted.contains(name));
         } else if let Some(cold) = held.remove(ADOPTIONS) {
-            looked.see(ADOPTIONS, &cold, self).await;
+            looked.see(ADOPTIONS, &cold).await;
             let cold = looked.newer.get(ADOPTIONS).unwrap_or(&cold);
             looked.adoptions = round.adoptions.at(ADOPTIONS, cold, &self.session).await?;
         }
         for (name, cold) in held.iter().filter(|(name, _)| *name != LINEAGE || !self.follows) {
-            looked.see(name, cold, self).await;
+            looked.see(name, cold).await;
         }
         if self.follows {
             for (name, path) in reader::delta_tables(&self.folder)? {
                 if !held.contains_key(&name) && name != ADOPTIONS {
                     // One that is being made by another process is found the next time.
-                    if let Ok(cold) = Cold::open(&path, &name, &self.session).await {
+                    if let Ok(cold) = Cold::open(&path, &name).await {
                         looked.found.insert(name, Table::open(cold, &self.app_id, false).await?);
                     }
                 }
@@ -146,7 +146,7 @@ impl Inner {
         if self.follows {
             let own = written.remove(LINEAGE);
             let mut cold = own.as_ref().map_or_else(|| self.lock().by_name[LINEAGE].cold.clone(), |(cold, _)| cold.clone());
-            if let Some(newer) = cold.newer(&self.session).await? {
+            if let Some(newer) = cold.newer().await? {
                 cold = newer;
             }
             lineage = Some((round.lineage.at(LINEAGE, &cold, &self.session).await?, cold, own.map(|(_, version)| version)));
@@ -187,7 +187,7 @@ impl Inner {
         };
         let mut settled = BTreeMap::new();
         for (name, version, cold) in attempted {
-            let newest = match cold.newer(&self.session).await {
+            let newest = match cold.newer().await {
                 Ok(newer) => newer.unwrap_or(cold).committed(&self.app_id).await,
                 Err(error) => Err(error),
             };
@@ -227,8 +227,8 @@ impl Inner {
             let inner = self.clone();
             let write = async move {
                 match batches {
-                    Some(batches) => cold.append(batches, &inner.app_id, known, version, &inner.session).await,
-                    None => Ok(cold.newer(&inner.session).await?.unwrap_or(cold)),
+                    Some(batches) => cold.append(batches, &inner.app_id, known, version).await,
+                    None => Ok(cold.newer().await?.unwrap_or(cold)),
                 }
             };
             (name, version, tokio::spawn(write))
@@ -267,8 +267,8 @@ impl Looked {
         }
     }
 
-    async fn see(&mut self, name: &str, cold: &Cold, inner: &Inner) {
-        match cold.newer(&inner.session).await {
+    async fn see(&mut self, name: &str, cold: &Cold) {
+        match cold.newer().await {
             Ok(Some(newer)) => drop(self.newer.insert(name.to_owned(), newer)),
             Ok(None) => {}
             Err(error) => drop(self.failed.insert(name.to_owned(), error)),

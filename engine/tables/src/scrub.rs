@@ -11,7 +11,6 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use arrow_array::cast::AsArray;
-use datafusion::execution::SessionState;
 use deltalake_core::checkpoints::create_checkpoint;
 use deltalake_core::protocol::DeltaOperation;
 use parquet::arrow::ProjectionMask;
@@ -24,10 +23,10 @@ use crate::schema::SESSION;
 impl Cold {
     /// Deletes what the disk still holds of removed sessions: a query that was pinned before may fail for lack of its files,
     /// and older versions are gone for good. May be done again at any time.
-    pub(crate) async fn scrubbed(self, sessions: &[String], session: &SessionState) -> Result<Self, TablesError> {
+    pub(crate) async fn scrubbed(self, sessions: &[String]) -> Result<Self, TablesError> {
         // The newest entry of the log stays: let it be one that says nothing.
         let nothing = DeltaOperation::VacuumEnd { status: "COMPLETED".to_owned() };
-        let cold = self.changed(Vec::new(), nothing, session).await?;
+        let cold = self.changed(Vec::new(), nothing).await?;
         create_checkpoint(&cold.table, None).await.map_err(TablesError::delta(&cold.name))?;
         let version = cold.table.version().unwrap_or_default();
         cold.sync(crate::append::log_files(version)).await?;
@@ -40,7 +39,7 @@ impl Cold {
         };
         tokio::task::spawn_blocking(delete).await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))?;
         // What was read of the log before names entries that are gone.
-        Self::open(&cold.path, &cold.name, session).await
+        Self::open(&cold.path, &cold.name).await
     }
 }
 

@@ -40,6 +40,9 @@ pub(crate) struct Inner {
     pub(crate) tables: Mutex<Tables>,
     /// One commit round, refresh, declaration or removal at a time.
     pub(crate) round: tokio::sync::Mutex<Round>,
+    /// Files are merged, vacuumed, or rid of rows by one at a time, taken before `round`: what is being merged may hold rows
+    /// that are to be forgotten.
+    pub(crate) rewriting: tokio::sync::Mutex<()>,
 }
 
 impl Store {
@@ -75,6 +78,7 @@ impl Store {
             session: catalog::session()?,
             tables: Mutex::new(Tables::new(BTreeMap::new(), follows)),
             round: tokio::sync::Mutex::default(),
+            rewriting: tokio::sync::Mutex::default(),
         };
         let tables = inner.open_tables(state::wanted(specs)?).await?;
         *inner.lock() = Tables::new(tables, follows);
@@ -217,7 +221,7 @@ impl Inner {
 
     async fn open_tables(&self, wanted: BTreeMap<String, Wanted>) -> Result<BTreeMap<String, Table>, TablesError> {
         let opened = wanted.into_iter().map(|(name, Wanted { columns, high_rate, operational })| async move {
-            let cold = Cold::open_or_create(&self.folder.join(&name), &name, &columns, high_rate, &self.session).await?;
+            let cold = Cold::open_or_create(&self.folder.join(&name), &name, &columns, high_rate).await?;
             Ok::<_, TablesError>((name, Table::open(cold, &self.app_id, operational).await?))
         });
         Ok(futures::future::try_join_all(opened).await?.into_iter().collect())

@@ -178,11 +178,12 @@ impl ColdFacts {
         if version == self.version {
             return Ok(self.facts.clone());
         }
-        let files: BTreeSet<String> = cold.files()?.collect();
+        let listed = &cold.scan.files()?.list;
+        let files: BTreeSet<String> = listed.iter().map(|file| file.path.clone()).collect();
         // Rows are never changed, but a file that is gone may have lost some.
         let known = self.files.is_subset(&files);
         let mut facts = if known { self.facts.as_ref().clone() } else { Vec::new() };
-        let unread: Vec<String> = files.iter().filter(|file| !(known && self.files.contains(*file))).cloned().collect();
+        let unread: Vec<usize> = (0..listed.len()).filter(|file| !(known && self.files.contains(&listed[*file].path))).collect();
         if !unread.is_empty() {
             let columns: &[&str] = if name == system::LINEAGE { &[TIME, SESSION, RUN, "origin"] } else { &[TIME, SESSION, RUN, "runs"] };
             for rows in cold.read(unread, columns, session).await? {

@@ -21,6 +21,7 @@ mod schema;
 mod session;
 mod simulate;
 mod sql;
+mod tables;
 mod test;
 mod top;
 
@@ -62,6 +63,7 @@ enum Command {
     Replay(replay::Args),
     Simulate(simulate::Args),
     Sql(sql::Args),
+    Tables(tables::Args),
     Session(session::Args),
     Top(top::Args),
     Reload(reload::Args),
@@ -92,6 +94,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => in_runtime(replay::run(args)),
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
+        Command::Tables(args) => in_runtime(tables::run(args)),
         Command::Session(args) => in_runtime(session::run(args)),
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),

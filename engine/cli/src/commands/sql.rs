@@ -95,7 +95,7 @@ async fn ask_session(args: &Args, session: proprio_zenoh::Session, rig: &str) ->
 }
 
 /// Writes to standard output; a reader that has seen enough, such as `head`, is no error.
-fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
+pub(super) fn print(batches: &[RecordBatch], format: Format) -> anyhow::Result<()> {
     let mut bytes = Vec::new();
     output::write(batches, format, &mut bytes)?;
     match std::io::stdout().lock().write_all(&bytes) {

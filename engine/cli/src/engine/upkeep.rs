@@ -1,7 +1,9 @@
-//! What leaves the data directory while its engine runs: what is older than is kept, and a person on request?
+//! What is done to the data directory while its engine runs: what is older than is kept leaves, and a person on request; small
+//! files become large ones.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -21,6 +23,12 @@ use crate::forget::{audit, find, from_recordings, summary};
 
 /// How often is looked for what is older than is kept; at first when the engine comes up.
 const RETAIN_EVERY: Duration = Duration::from_secs(3600);
+/// How often small files are looked for.
+const MERGE_EVERY: Duration = Duration::from_secs(60);
+/// So many of a table are worth a merge while a session goes on; two are when one has ended.
+const MERGE_FROM: usize = 8;
+/// How often files that nothing names any longer are looked for; at first when the engine comes up.
+const VACUUM_EVERY: Duration = Duration::from_secs(24 * 3600);
 /// So many requests to forget may wait.
 const WAITING_MAX: usize = 16;
 
@@ -41,6 +49,12 @@ pub struct Upkeep {
     due: Instant,
     retaining: Option<JoinHandle<()>>,
     forgetting: Option<(Call, JoinHandle<Reply>)>,
+    merging: Option<JoinHandle<()>>,
+    merge_due: Instant,
+    vacuum_due: Instant,
+    /// The session whose files come together; another one ends it.
+    session: String,
+    ending: Arc<AtomicBool>,
     /// Requests, each with the position that must be durable before: what had been stopped until then is.
     asked: VecDeque<(i64, Call)>,
 }
@@ -48,7 +62,21 @@ pub struct Upkeep {
 impl Upkeep {
     /// Nothing has been removed yet.
     pub fn new(kept: Kept, disk: Arc<dyn Disk>, store: Arc<Store>) -> Self {
-        Self { kept, disk, store, due: Instant::now(), retaining: None, forgetting: None, asked: VecDeque::new() }
+        let now = Instant::now();
+        Self {
+            kept,
+            disk,
+            store,
+            due: now,
+            retaining: None,
+            forgetting: None,
+            merging: None,
+            merge_due: now + MERGE_EVERY,
+            vacuum_due: now,
+            session: String::new(),
+            ending: Arc::new(AtomicBool::new(false)),
+            asked: VecDeque::new(),
+        }
     }
 
     /// Other limits hold from here on.
@@ -71,6 +99,10 @@ impl Upkeep {
 
     /// Waits for what is under way.
     pub fn end(&mut self, runtime: &Handle) {
+        self.ending.store(true, Ordering::Relaxed);
+        if let Some(merging) = self.merging.take() {
+            report(runtime.block_on(merging));
+        }
         if let Some(retaining) = self.retaining.take() {
             report(runtime.block_on(retaining));
         }
@@ -97,8 +129,14 @@ impl Turn {
         if let Some((call, forgetting)) = self.upkeep.forgetting.take_if(|(_, work)| work.is_finished()) {
             send_reply(call, &answer(self.runtime.block_on(forgetting)));
         }
+        if let Some(merging) = self.upkeep.merging.take_if(|work| work.is_finished()) {
+            report(self.runtime.block_on(merging));
+        }
         if self.upkeep.is_busy() {
             return;
+        }
+        if self.upkeep.merging.is_none() && self.upkeep.merge_due <= Instant::now() {
+            self.merge();
         }
         let durable = self.live.recorder().durable_position();
         let is_free = no_round && !self.live.has_round();
@@ -119,6 +157,30 @@ impl Turn {
         let work = async move { forgotten(&*disk, &store, &subject, who.as_deref(), now_ns).await };
         let refused = |error: anyhow::Error| Reply::Refused { reason: format!("{error:#}") };
         self.upkeep.forgetting = Some((call, self.runtime.spawn(async move { work.await.unwrap_or_else(refused) })));
+    }
+
+    /// Merges small files, and deletes what nothing names, beside commit rounds.
+    fn merge(&mut self) {
+        let (now, now_ns) = (Instant::now(), self.clock.now_ns());
+        self.upkeep.merge_due = now + MERGE_EVERY;
+        let is_vacuumed = self.upkeep.vacuum_due > now;
+        if !is_vacuumed {
+            self.upkeep.vacuum_due = now + VACUUM_EVERY;
+        }
+        let session = self.live.fold().session();
+        let at_least = if session == self.upkeep.session { MERGE_FROM } else { 2 };
+        session.clone_into(&mut self.upkeep.session);
+        let (store, ending) = (self.upkeep.store.clone(), self.upkeep.ending.clone());
+        self.upkeep.merging = Some(self.runtime.spawn(async move {
+            match store.merge(at_least, move || !ending.load(Ordering::Relaxed)).await {
+                Ok(merged) if merged.files > 0 => tracing::debug!(files = merged.files, into = merged.into, "merged small files"),
+                Ok(_) => {}
+                Err(error) => tracing::warn!(%error, "small files of the tables were not merged; it is tried again in a minute"),
+            }
+            if !is_vacuumed && let Err(error) = store.vacuum(now_ns).await {
+                tracing::warn!(%error, "files that nothing names were not deleted; it is tried again in a day");
+            }
+        }));
     }
 
     fn retain(&mut self) {
@@ -179,9 +241,9 @@ fn retained_segments(disk: &dyn Disk, rig: &str, older_than_ns: TimeNs) -> anyho
     Ok(proprio_recording::retain(disk, rig, older_than_ns)?.len())
 }
 
-fn report(retained: Result<(), tokio::task::JoinError>) {
-    if let Err(stopped) = retained {
-        tracing::error!(%stopped, "the removal of what is older than is kept stopped");
+fn report(kept_up: Result<(), tokio::task::JoinError>) {
+    if let Err(stopped) = kept_up {
+        tracing::error!(%stopped, "the upkeep of the data directory stopped; it begins anew when it is due again");
     }
 }
 

@@ -165,11 +165,10 @@ async fn rows_go_when_their_time_is_over() {
     let parquet =
         || files(&dir.path().join("tables/imu")).iter().filter(|path| path.extension().is_some_and(|end| end == "parquet")).count();
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_nanos() as i64;
-    let forever = BTreeMap::from([("imu".to_owned(), Duration::new(1e9))]);
     let (before, day) = (parquet(), super::DAY_NS);
     // Round 0 lies in two months; of round 2, half is kept.
     for (days, gone) in [(6, 0), (8, 4), (8, 4)] {
-        store.retain(&forever, now + days * day).await.expect("retained");
+        store.vacuum(now + days * day).await.expect("vacuumed");
         assert_eq!(parquet(), before - gone, "after {days} days");
     }
     assert_eq!(csv(&store, sql).await, expected.replace("250,250,499", "251,250,500"));

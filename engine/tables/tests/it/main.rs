@@ -1,7 +1,11 @@
 //! Do hot and cold rows answer as one table, exactly once, whatever commits, fails, restarts, is adopted or forgotten?
 
 mod adopted;
+mod fire;
 mod forget;
+mod layout;
+mod lineage;
+mod merge;
 mod rounds;
 mod rows;
 mod streams;
@@ -94,7 +98,7 @@ pub(crate) fn row(
 
 /// That a run of a session began.
 pub(crate) fn lineage(of: (&str, &str), origin: &str, position: i64) -> TableChunk {
-    let texts = [origin, "lumbopelvic", "pipeline: lumbopelvic", "rig: lab-1", "[]", "0.1", "x86", "{}"].map(Some);
+    let texts = [origin, "lumbopelvic", "5d1c", "pipeline: lumbopelvic", "rig: lab-1", "[]", "0.1", "x86", "{}"].map(Some);
     row(system::LINEAGE, &system::lineage(), START_NS, &texts, of, position)
 }
 
