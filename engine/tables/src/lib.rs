@@ -30,5 +30,5 @@ pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};
 pub use output::Format;
 pub use reader::Reader;
-pub use sql::Prepared;
+pub use sql::{Function, Prepared, functions};
 pub use store::{COMMIT_BYTES, COMMIT_INTERVAL, Store};

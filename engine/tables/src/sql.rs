@@ -2,6 +2,7 @@
 
 mod as_of;
 mod duration;
+mod functions;
 mod parse;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use datafusion::common::ParamValues;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -24,6 +26,7 @@ use crate::error::{TablesError, nearest};
 use crate::schema;
 use as_of::{AsOfQueryPlanner, AsOfRelationPlanner, PushFilterBelowAsOf};
 
+pub use functions::{Function, functions};
 pub(crate) use parse::parse;
 
 const SHOW_TABLES: &str =
@@ -79,11 +82,21 @@ impl Prepared {
 }
 
 /// What a session needs to answer the questions of this field.
-pub(crate) fn extended(builder: SessionStateBuilder) -> SessionStateBuilder {
+pub(crate) fn extended(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder.scalar_functions().get_or_insert_default().extend(functions::scalars());
+    builder.aggregate_functions().get_or_insert_default().extend(functions::aggregates());
     builder
         .with_relation_planners(vec![Arc::new(AsOfRelationPlanner)])
-        .with_optimizer_rule(Arc::new(PushFilterBelowAsOf))
+        .with_optimizer_rules(optimizer_rules())
         .with_query_planner(Arc::new(AsOfQueryPlanner))
+}
+
+/// DataFusion's rules; after its own has brought filters down to an as-of join, ours brings them below it.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
+    rules.insert(at, Arc::new(PushFilterBelowAsOf));
+    rules
 }
 
 /// Parses, checks and plans one statement.
@@ -130,7 +143,10 @@ fn allowed(statement: &Statement) -> Result<Allowed, TablesError> {
             last.map_or_else(refused, |table| Ok(Allowed::Describe(table)))
         }
         ast::Statement::ShowTables { .. } => Ok(Allowed::ShowTables),
-        ast::Statement::Query(_) | ast::Statement::Explain { .. } | ast::Statement::ShowColumns { .. } => Ok(Allowed::Query),
+        ast::Statement::Query(_)
+        | ast::Statement::Explain { .. }
+        | ast::Statement::ShowColumns { .. }
+        | ast::Statement::ShowFunctions { .. } => Ok(Allowed::Query),
         _ => refused(),
     }
 }

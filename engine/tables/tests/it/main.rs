@@ -1,6 +1,7 @@
 //! Do hot and cold rows answer as one table, exactly once, whatever commits, fails, restarts, is adopted or forgotten?
 
 mod adopted;
+mod examples;
 mod forget;
 mod lab;
 mod questions;

@@ -73,7 +73,7 @@ impl ExtensionPlanner for AsOfExtensionPlanner {
             is_inclusive: join.comparison.is_inclusive,
             farthest: tolerance,
         };
-        let matching = matching.as_inputs_lie(left, right)?;
+        let matching = matching.arranged(left, right)?;
         Ok(Some(Arc::new(AsOfJoinExec::try_new(left.clone(), right.clone(), Arc::new(matching))?)))
     }
 }
@@ -141,7 +141,7 @@ impl Matching {
 
     /// Chooses the keys that lead the order: those that lead it already, so that as little as possible is sorted. The other keys
     /// are looked up in a table of the newest row of each.
-    fn as_inputs_lie(self, left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn ExecutionPlan>) -> Result<Self> {
+    fn arranged(self, left: &Arc<dyn ExecutionPlan>, right: &Arc<dyn ExecutionPlan>) -> Result<Self> {
         let lie = |matching: &Self| -> Result<usize> {
             let right = right.equivalence_properties().ordering_satisfy(matching.right_order())?;
             let left = left.equivalence_properties().ordering_satisfy(matching.left_order())?;
