@@ -121,8 +121,8 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
         // Cold text has the type of hot text.
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(QUERY_BYTES))).build_arc()?;
-    let session = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
-    Ok(session.with_physical_optimizer_rule(Arc::new(KeepOrder)).build())
+    let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
+    Ok(crate::sql::extended(builder).with_physical_optimizer_rule(Arc::new(KeepOrder)).build())
 }
 
 /// What a table's name with every run of each session ends in.

@@ -38,6 +38,6 @@ pub use forget::{Removed, forget_sessions};
 pub use merge::Merged;
 pub use output::Format;
 pub use reader::Reader;
-pub use sql::Prepared;
+pub use sql::{Function, Prepared, functions};
 pub use store::{COMMIT_BYTES, COMMIT_INTERVAL, Store};
 pub use tend::{TableSize, merge_tables, table_sizes, vacuum_tables};

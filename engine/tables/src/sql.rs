@@ -1,13 +1,20 @@
 //! How does a line of SQL become an answer, and what is refused?
 
+mod as_of;
+mod duration;
+mod functions;
+mod parse;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -17,6 +24,10 @@ use proprio_core::schema::{FieldExt, meta, text};
 use crate::catalog::{self, Answer, Catalog};
 use crate::error::{TablesError, nearest};
 use crate::schema;
+use as_of::{AsOfQueryPlanner, AsOfRelationPlanner, PushFilterBelowAsOf};
+
+pub use functions::{Function, functions};
+pub(crate) use parse::parse;
 
 const SHOW_TABLES: &str =
     "SELECT table_name, lower(table_type) AS kind FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
@@ -70,18 +81,35 @@ impl Prepared {
     }
 }
 
+/// What a session needs to answer the questions of this field.
+pub(crate) fn extended(mut builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder.scalar_functions().get_or_insert_default().extend(functions::scalars());
+    builder.aggregate_functions().get_or_insert_default().extend(functions::aggregates());
+    builder
+        .with_relation_planners(vec![Arc::new(AsOfRelationPlanner)])
+        .with_optimizer_rules(optimizer_rules())
+        .with_query_planner(Arc::new(AsOfQueryPlanner))
+}
+
+/// DataFusion's rules; after its own has brought filters down to an as-of join, ours brings them below it.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    let at = rules.iter().position(|rule| rule.name() == "push_down_filter").map_or(rules.len(), |at| at + 1);
+    rules.insert(at, Arc::new(PushFilterBelowAsOf));
+    rules
+}
+
 /// Parses, checks and plans one statement.
 pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
     let context = catalog.session();
     let state = context.state();
-    let dialect = state.config().options().sql_parser.dialect;
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
     }
-    let mut statement = state.sql_to_statement(sql, &dialect)?;
+    let mut statement = parse(&state, sql)?;
     match allowed(&statement)? {
         Allowed::Describe(table) => return Ok(Prepared { context, plan: Planned::Answered(describe(catalog, &table)?) }),
-        Allowed::ShowTables => statement = state.sql_to_statement(SHOW_TABLES, &dialect)?,
+        Allowed::ShowTables => statement = parse(&state, SHOW_TABLES)?,
         Allowed::Query => {}
     }
     for reference in state.resolve_table_references(&statement)? {
@@ -115,7 +143,10 @@ fn allowed(statement: &Statement) -> Result<Allowed, TablesError> {
             last.map_or_else(refused, |table| Ok(Allowed::Describe(table)))
         }
         ast::Statement::ShowTables { .. } => Ok(Allowed::ShowTables),
-        ast::Statement::Query(_) | ast::Statement::Explain { .. } | ast::Statement::ShowColumns { .. } => Ok(Allowed::Query),
+        ast::Statement::Query(_)
+        | ast::Statement::Explain { .. }
+        | ast::Statement::ShowColumns { .. }
+        | ast::Statement::ShowFunctions { .. } => Ok(Allowed::Query),
         _ => refused(),
     }
 }

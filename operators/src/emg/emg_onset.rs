@@ -106,17 +106,18 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
+        let options = DetectorOptions::default();
         Self {
             muscles: Vec::new(),
             band: None,
             order: 2,
             notch: None,
-            threshold: 14.0,
-            min_snr_db: 3.0,
-            baseline: Duration::new(0.5),
-            shortest_burst: Duration::new(0.025),
-            shortest_rest: Duration::new(0.05),
-            longest_burst: Duration::new(10.0),
+            threshold: options.threshold,
+            min_snr_db: options.min_snr_db,
+            baseline: Duration::new(options.baseline_s),
+            shortest_burst: Duration::new(options.shortest_burst_s),
+            shortest_rest: Duration::new(options.shortest_rest_s),
+            longest_burst: Duration::new(options.longest_burst_s),
             gap: Duration::new(0.005),
         }
     }

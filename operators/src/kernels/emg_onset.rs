@@ -82,6 +82,12 @@ pub struct DetectorOptions {
     pub longest_burst_s: f64,
 }
 
+impl Default for DetectorOptions {
+    fn default() -> Self {
+        Self { threshold: 14.0, min_snr_db: 3.0, baseline_s: 0.5, shortest_burst_s: 0.025, shortest_rest_s: 0.05, longest_burst_s: 10.0 }
+    }
+}
+
 impl DetectorSettings {
     /// For samples at `rate_hz` behind `filter`.
     pub fn new(options: DetectorOptions, filter: &Filter, rate_hz: f64) -> Self {

@@ -52,6 +52,7 @@ pub mod quaternion;
 pub mod repetition;
 pub mod rigidity;
 pub mod segment;
+pub mod spectrum;
 pub mod standing;
 pub mod stride_clock;
 #[cfg(test)]

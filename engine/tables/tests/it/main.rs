@@ -1,11 +1,14 @@
 //! Do hot and cold rows answer as one table, exactly once, whatever commits, fails, restarts, is adopted or forgotten?
 
 mod adopted;
+mod examples;
 mod fire;
 mod forget;
+mod lab;
 mod layout;
 mod lineage;
 mod merge;
+mod questions;
 mod rounds;
 mod rows;
 mod streams;
