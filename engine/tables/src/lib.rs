@@ -5,6 +5,7 @@
 //! lock that takes in the Delta version that holds them. A run that was neither live nor adopted is in `<table>_all` alone,
 //! from its first commit on, whichever process made it. Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
+//! A live query gives each row once, when it is final; whoever follows the tables costs their writer nothing.
 
 mod append;
 mod catalog;
@@ -13,6 +14,7 @@ mod error;
 mod forget;
 mod hot;
 mod latest;
+mod live;
 pub mod output;
 mod provider;
 mod reader;
@@ -28,6 +30,7 @@ mod visible;
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};
+pub use live::{Event, Progress, Subscription, is_subscription};
 pub use output::Format;
 pub use reader::Reader;
 pub use sql::Prepared;

@@ -16,7 +16,7 @@ use proprio_core::schema::{FieldExt, meta, text};
 
 use crate::catalog::{self, Answer, Catalog};
 use crate::error::{TablesError, nearest};
-use crate::schema;
+use crate::{live, schema};
 
 const SHOW_TABLES: &str =
     "SELECT table_name, lower(table_type) AS kind FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
@@ -56,6 +56,14 @@ impl Prepared {
         }
     }
 
+    /// Its plan; `None` for a statement that is answered without one.
+    pub(crate) fn into_plan(self) -> Option<LogicalPlan> {
+        match self.plan {
+            Planned::Answered(_) => None,
+            Planned::Query(plan) => Some(*plan),
+        }
+    }
+
     /// Starts it, with the values of its parameters.
     ///
     /// # Errors
@@ -77,6 +85,9 @@ pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, Ta
     let dialect = state.config().options().sql_parser.dialect;
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
+    }
+    if live::is_subscription(sql) {
+        return Err(TablesError::Endless);
     }
     let mut statement = state.sql_to_statement(sql, &dialect)?;
     match allowed(&statement)? {
