@@ -79,6 +79,11 @@ impl Catalog {
         crate::sql::prepare(self, sql).await
     }
 
+    /// A table itself.
+    pub(crate) fn table(&self, name: &str) -> Option<&Arc<PinnedTable>> {
+        self.tables.get(name)
+    }
+
     /// A table or one of its views, as DataFusion reads it.
     pub(crate) fn provider(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         provider(name, &self.tables)
@@ -125,7 +130,8 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
         // Cold text has the type of hot text.
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(QUERY_BYTES))).build_arc()?;
-    Ok(SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime).build())
+    let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
+    Ok(crate::sql::extended(builder).build())
 }
 
 /// What a table's name with every run of each session ends in.

@@ -80,14 +80,14 @@ impl Hot {
         self.taken
     }
 
-    /// The rows after a position that are still in memory, each piece with about its bytes; those from before a change of the
-    /// table's columns have the columns of then.
-    pub(crate) fn after(&self, position: i64) -> Vec<(RecordBatch, usize)> {
+    /// The rows after a position that are still in memory; those from before a change of the table's columns have the columns of
+    /// then.
+    pub(crate) fn after(&self, position: i64) -> Vec<Arc<HotBatch>> {
         let first = self.recent.partition_point(|batch| batch.position() <= position);
-        let mut pieces: Vec<_> = self.recent.range(first..).map(|batch| batch.rows_after(position)).collect();
+        let mut pieces: Vec<_> = self.recent.range(first..).filter_map(|batch| batch.after(position)).collect();
         for list in [&self.sealed, &self.tail] {
             let first = list.partition_point(|batch| batch.position() <= position);
-            pieces.extend(list[first..].iter().map(|batch| batch.rows_after(position)));
+            pieces.extend(list[first..].iter().filter_map(|batch| batch.after(position)));
         }
         pieces
     }
@@ -115,7 +115,7 @@ impl Hot {
 
     /// Gives every row the columns that its table has gained.
     pub(crate) fn widen(&mut self, schema: &SchemaRef) {
-        self.change(|batch| Some(HotBatch::new(schema::widened(&batch.rows, schema), batch.ends.clone())));
+        self.change(|batch| Some(Arc::new(batch.widened(schema))));
     }
 
     /// Forgets the rows of some sessions, and gives their number.
@@ -126,7 +126,7 @@ impl Hot {
         let forgotten = before - rows(self);
         let kept = |rows: &VecDeque<Arc<HotBatch>>| rows.iter().map(|batch| batch.rows.num_rows()).sum::<usize>();
         let before = kept(&self.recent);
-        self.recent = self.recent.iter().filter_map(|batch| batch.without(sessions).map(Arc::new)).collect();
+        self.recent = self.recent.iter().filter_map(|batch| batch.without(sessions)).collect();
         self.recent_bytes = self.recent.iter().map(|batch| batch.bytes).sum();
         self.taken -= (forgotten + before - kept(&self.recent)) as u64;
         forgotten
@@ -143,9 +143,9 @@ impl Hot {
         self.change(|batch| batch.after(position));
     }
 
-    fn change(&mut self, change: impl Fn(&HotBatch) -> Option<HotBatch>) {
+    fn change(&mut self, change: impl Fn(&Arc<HotBatch>) -> Option<Arc<HotBatch>>) {
         for list in [&mut self.sealed, &mut self.tail] {
-            *list = list.iter().filter_map(|batch| change(batch).map(Arc::new)).collect();
+            *list = list.iter().filter_map(&change).collect();
         }
         self.tail_rows = self.tail.iter().map(|batch| batch.rows.num_rows()).sum();
         self.bytes = self.sealed.iter().chain(&self.tail).map(|batch| batch.bytes).sum();
@@ -187,10 +187,14 @@ impl HotBatch {
         self.ends.last().map_or(i64::MIN, |(position, _)| *position)
     }
 
-    /// The rows after a position, and about their bytes.
-    fn rows_after(&self, position: i64) -> (RecordBatch, usize) {
-        let (from, rows) = (self.rows_up_to(Some(position)), self.rows.num_rows());
-        (self.rows.slice(from, rows - from), self.bytes * (rows - from) / rows.max(1))
+    /// About the bytes of the rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows with the columns that their table has gained.
+    pub(crate) fn widened(&self, schema: &SchemaRef) -> Self {
+        Self::new(schema::widened(&self.rows, schema), self.ends.clone())
     }
 
     /// What stands at or before a position.
@@ -204,20 +208,23 @@ impl HotBatch {
     }
 
     /// What is left after a position.
-    fn after(&self, position: i64) -> Option<Self> {
+    fn after(self: &Arc<Self>, position: i64) -> Option<Arc<Self>> {
         let gone = self.rows_up_to(Some(position));
+        if gone == 0 {
+            return Some(self.clone());
+        }
         let ends: Vec<(i64, usize)> = self.ends.iter().filter(|(at, _)| *at > position).map(|(at, rows)| (*at, rows - gone)).collect();
-        (!ends.is_empty()).then(|| Self::new(self.rows.slice(gone, self.rows.num_rows() - gone), ends))
+        (!ends.is_empty()).then(|| Arc::new(Self::new(self.rows.slice(gone, self.rows.num_rows() - gone), ends)))
     }
 
     /// What is left without some sessions.
-    fn without(&self, sessions: &[String]) -> Option<Self> {
+    fn without(&self, sessions: &[String]) -> Option<Arc<Self>> {
         let of = self.rows.column_by_name(schema::SESSION).expect("every table has its session").as_string::<i32>();
         let kept: Vec<bool> = (0..of.len()).map(|row| !sessions.iter().any(|session| session == of.value(row))).collect();
         let up_to = |rows: usize| kept[..rows].iter().filter(|kept| **kept).count();
         let ends: Vec<(i64, usize)> = self.ends.iter().map(|(at, rows)| (*at, up_to(*rows))).collect();
         let rows = filter_record_batch(&self.rows, &BooleanArray::from(kept)).expect("a choice for each row");
-        (rows.num_rows() > 0).then(|| Self::new(rows, ends))
+        (rows.num_rows() > 0).then(|| Arc::new(Self::new(rows, ends)))
     }
 }
 
@@ -264,7 +271,7 @@ mod tests {
             assert_eq!(since, taken.get(640..).unwrap_or_default(), "from 63 to {cut}");
             assert_eq!([taken, kept].concat(), (0..1500).collect::<Vec<i64>>(), "cut {cut}");
             for follower in [-1, 7, 64, 99, 149] {
-                let live: Vec<_> = rest.after(follower).into_iter().map(|(rows, _)| rows).collect();
+                let live: Vec<_> = rest.after(follower).iter().map(|batch| batch.rows.clone()).collect();
                 assert_eq!(values(&live), ((follower + 1) * 10..1500).collect::<Vec<i64>>(), "{follower}, cut {cut}");
             }
             assert_eq!(rest.recent_bytes() + rest.bytes(), hot.bytes(), "cut {cut}");

@@ -30,7 +30,7 @@ mod visible;
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};
-pub use live::{Event, Progress, Subscription, is_subscription};
+pub use live::{Event, Narrow, Progress, Subscription, is_subscription};
 pub use output::Format;
 pub use reader::Reader;
 pub use sql::Prepared;

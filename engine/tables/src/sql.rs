@@ -1,11 +1,16 @@
 //! How does a line of SQL become an answer, and what is refused?
 
+mod as_of;
+mod duration;
+mod parse;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
@@ -17,6 +22,10 @@ use proprio_core::schema::{FieldExt, meta, text};
 use crate::catalog::{self, Answer, Catalog};
 use crate::error::{TablesError, nearest};
 use crate::{live, schema};
+use as_of::{AsOfQueryPlanner, AsOfRelationPlanner, PushFilterBelowAsOf};
+
+pub(crate) use as_of::AsOfJoin;
+pub(crate) use parse::parse;
 
 const SHOW_TABLES: &str =
     "SELECT table_name, lower(table_type) AS kind FROM information_schema.tables WHERE table_schema = 'public' ORDER BY table_name";
@@ -78,21 +87,28 @@ impl Prepared {
     }
 }
 
+/// What a session needs to answer the questions of this field.
+pub(crate) fn extended(builder: SessionStateBuilder) -> SessionStateBuilder {
+    builder
+        .with_relation_planners(vec![Arc::new(AsOfRelationPlanner)])
+        .with_optimizer_rule(Arc::new(PushFilterBelowAsOf))
+        .with_query_planner(Arc::new(AsOfQueryPlanner))
+}
+
 /// Parses, checks and plans one statement.
 pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
     let context = catalog.session();
     let state = context.state();
-    let dialect = state.config().options().sql_parser.dialect;
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
     }
     if live::is_subscription(sql) {
         return Err(TablesError::Endless);
     }
-    let mut statement = state.sql_to_statement(sql, &dialect)?;
+    let mut statement = parse(&state, sql)?;
     match allowed(&statement)? {
         Allowed::Describe(table) => return Ok(Prepared { context, plan: Planned::Answered(describe(catalog, &table)?) }),
-        Allowed::ShowTables => statement = state.sql_to_statement(SHOW_TABLES, &dialect)?,
+        Allowed::ShowTables => statement = parse(&state, SHOW_TABLES)?,
         Allowed::Query => {}
     }
     for reference in state.resolve_table_references(&statement)? {

@@ -209,12 +209,17 @@ impl Tables {
 
     /// Every table as it stands now.
     pub(crate) fn pin(&self) -> BTreeMap<String, Arc<PinnedTable>> {
+        self.pin_some(|_| true)
+    }
+
+    /// Some tables as they stand now.
+    pub(crate) fn pin_some(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Arc<PinnedTable>> {
         let pinned = |(name, table): (&String, &Table)| {
             let Table { schema, hot, cold, .. } = table;
             let pinned = PinnedTable { schema: schema.clone(), hot: hot.pin(), cold: Some(cold.scan.clone()), shown: self.shown.of(name) };
             (name.clone(), Arc::new(pinned))
         };
-        self.by_name.iter().map(pinned).collect()
+        self.by_name.iter().filter(|(name, _)| wanted(name)).map(pinned).collect()
     }
 }
 

@@ -7,15 +7,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use datafusion::logical_expr::Expr;
-use proprio_core::TimeNs;
 use proprio_core::table::Reached;
 use tokio::sync::{Notify, watch};
 use tokio::task::AbortHandle;
 
 use super::statement::Keep;
 use crate::error::TablesError;
+use crate::hot::HotBatch;
 use crate::state::Tables;
 
 /// Committed rows that are kept in memory for those who follow their tables.
@@ -50,7 +48,7 @@ struct Place {
 #[derive(Debug)]
 pub(crate) struct Arrived {
     /// Per table that it follows.
-    pub(crate) tables: BTreeMap<String, ArrivedRows>,
+    pub(crate) rows: BTreeMap<String, Vec<Arc<HotBatch>>>,
     /// Rows that were not kept for it.
     pub(crate) dropped: u64,
     /// The newest position whose rows are all among these or were before.
@@ -58,13 +56,6 @@ pub(crate) struct Arrived {
     pub(crate) reached: Option<Arc<Reached>>,
     /// Whether nothing comes any more.
     pub(crate) closed: bool,
-}
-
-#[derive(Debug)]
-pub(crate) struct ArrivedRows {
-    pub(crate) rows: Vec<RecordBatch>,
-    /// What a row meets that is shown.
-    pub(crate) shown: Option<Arc<Expr>>,
 }
 
 impl Followers {
@@ -122,20 +113,20 @@ impl Tables {
     pub(crate) fn arrived(&mut self, id: u64) -> Result<Arrived, TablesError> {
         let (position, reached, closed) = (self.position, self.reached.clone(), self.followers.closed);
         let follower = self.followers.by_id.get_mut(&id).expect("it follows until it is dropped");
-        let mut arrived = Arrived { tables: BTreeMap::new(), dropped: 0, position, reached, closed };
+        let mut arrived = Arrived { rows: BTreeMap::new(), dropped: 0, position, reached, closed };
         for (name, place) in &mut follower.places {
             let table = &self.by_name[name];
             let pieces = table.hot.after(place.position);
             let came = table.hot.taken().saturating_sub(place.taken);
             let rows = within(pieces, follower.keep);
-            let kept: u64 = rows.iter().map(|rows| rows.num_rows() as u64).sum();
+            let kept: u64 = rows.iter().map(|batch| batch.rows.num_rows() as u64).sum();
             let dropped = came.saturating_sub(kept);
             if dropped > 0 && follower.keep == Keep::All {
                 return Err(TablesError::FellBehind { table: name.clone(), rows: dropped, position: place.position });
             }
             arrived.dropped += dropped;
             *place = Place { position: table.due_to(position), taken: table.hot.taken() };
-            arrived.tables.insert(name.clone(), ArrivedRows { rows, shown: self.shown.of(name) });
+            arrived.rows.insert(name.clone(), rows);
         }
         Ok(arrived)
     }
@@ -167,20 +158,16 @@ impl Followers {
 }
 
 /// The newest of the pieces that fit what waits for one reader at most; one of them in any case.
-fn within(pieces: Vec<(RecordBatch, usize)>, keep: Keep) -> Vec<RecordBatch> {
-    let mut room = match keep {
-        Keep::All => usize::MAX,
-        Keep::Newest { bytes } => bytes,
+fn within(mut pieces: Vec<Arc<HotBatch>>, keep: Keep) -> Vec<Arc<HotBatch>> {
+    let Keep::Newest { bytes: mut room } = keep else { return pieces };
+    let mut fits = |piece: &Arc<HotBatch>| {
+        let fits = piece.bytes() <= room;
+        room = room.saturating_sub(piece.bytes());
+        fits
     };
-    let mut first = pieces.len();
-    for (index, (_, bytes)) in pieces.iter().enumerate().rev() {
-        if *bytes > room && index + 1 < pieces.len() {
-            break;
-        }
-        room = room.saturating_sub(*bytes);
-        first = index;
-    }
-    pieces.into_iter().skip(first).map(|(rows, _)| rows).collect()
+    let kept = pieces.iter().rev().take_while(|piece| fits(piece)).count().max(1);
+    pieces.drain(..pieces.len().saturating_sub(kept));
+    pieces
 }
 
 /// Tells those who follow that rows have come. The writer rings, which takes it as long whoever listens; a task of its own wakes them.

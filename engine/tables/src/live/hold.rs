@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter_record_batch;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -65,10 +65,17 @@ impl Hold {
         Ok(self.open_window(reached, session)?.map(|window| self.is_complete(&reached.session, window)))
     }
 
-    /// Up to which time every row has come that the windows hang on, in the open session.
+    /// Whether rows wait for the others of their window, and not each for itself.
+    pub(crate) fn is_window(&self) -> bool {
+        self.key.is_window
+    }
+
+    /// Up to which time every row has come that these wait for, in the open session; `None` when that isn't known before its end. A
+    /// table without a watermark is looked up as it stands.
     pub(crate) fn watermark(&self, reached: &Reached) -> Option<TimeNs> {
         let of = |table: &String| reached.watermarks.get(table).copied();
-        self.key.tables.iter().map(of).min().flatten()
+        let own = if self.key.is_window { of(&self.table)? } else { i64::MAX };
+        Some(self.key.as_of.iter().filter_map(of).fold(own, i64::min))
     }
 
     /// Rows that were there before wait too.
@@ -92,7 +99,7 @@ impl Hold {
         let (mut passed, mut late) = (Vec::new(), 0);
         for rows in rows {
             let rows = match self.passed.clone() {
-                Some((open, Some(window))) => {
+                Some((open, Some(window))) if self.key.is_window => {
                     let is_late = ident(SESSION).eq(lit(open.as_str())).and(self.key.key.clone().lt(lit(window)));
                     let (gone, rows) = self.split(&rows, is_late, session)?;
                     late += gone.num_rows() as u64;

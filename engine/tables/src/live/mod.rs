@@ -15,12 +15,15 @@ use futures::stream::{BoxStream, StreamExt};
 use proprio_core::TimeNs;
 use proprio_core::schema::{FieldExt, column};
 
-use crate::catalog::Answer;
+use crate::catalog::{Answer, Catalog};
 use crate::error::TablesError;
 use crate::store::Store;
 pub(crate) use followers::{Bell, Followers};
 use statement::Statement;
 pub use statement::is_subscription;
+
+/// What is left of a catalog for somebody.
+pub type Narrow = Arc<dyn Fn(&Catalog) -> Catalog + Send + Sync>;
 
 /// A live query. Nothing is worked out but what its reader asks for, so that one that never reads costs nothing.
 pub struct Subscription {
@@ -70,12 +73,21 @@ impl Store {
     ///   none, and ends with [`TablesError::FellBehind`] when more than memory has room for would wait: the writer never waits.
     ///
     /// # Errors
-    /// As [`Catalog::query`](crate::Catalog::query); [`TablesError::NotLive`] when rows wouldn't be final.
+    /// As [`Catalog::query`]; [`TablesError::NotLive`] when rows wouldn't be final.
     pub async fn subscribe(&self, sql: &str) -> Result<Subscription, TablesError> {
+        self.subscribe_within(sql, Arc::new(Catalog::clone)).await
+    }
+
+    /// As [`subscribe`](Self::subscribe), over what `narrow` leaves of each catalog: what it hides is not there for the live query,
+    /// whether it was there before or comes later.
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribe_within(&self, sql: &str, narrow: Narrow) -> Result<Subscription, TablesError> {
         let statement = Statement::parse(sql)?;
         self.refresh().await;
         let progress = statement.progress;
-        let live = run::Live::begin(self.inner.clone(), statement).await?;
+        let live = run::Live::begin(self.inner.clone(), statement, narrow).await?;
         let schema = live.schema();
         let events = futures::stream::try_unfold(live, |mut live| async move { Ok(live.next().await?.map(|event| (event, live))) });
         Ok(Subscription { schema, events: events.boxed(), progress })

@@ -7,15 +7,18 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, DFSchema, JoinType};
+use datafusion::common::{Column, JoinType};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan, Volatility};
 use datafusion::prelude::ident;
 use proprio_core::schema::TIME;
 
 use super::source::{Lookup, Source};
+use crate::catalog::{SCHEMA, base_name};
 use crate::error::TablesError;
+use crate::latest;
 use crate::schema::TIME_UTC;
+use crate::sql::AsOfJoin;
 
 /// Functions that never fall while their one argument that is a column rises.
 const WINDOWS: [&str; 3] = ["time_bucket", "date_bin", "date_trunc"];
@@ -29,13 +32,15 @@ pub(crate) struct Followed {
     pub(crate) hold: Option<HoldKey>,
 }
 
-/// Rows wait until no other row with their key can come.
+/// Rows wait until nothing can come any more that changes what they give.
 #[derive(Clone, Debug)]
 pub(crate) struct HoldKey {
-    /// Never falls while time rises; over the columns `time` and `time_ns`.
+    /// Never falls while time rises; over the columns `time` and `time_ns`, once it is a table's.
     pub(crate) key: Expr,
-    /// Tables that must have come so far.
-    pub(crate) tables: Vec<String>,
+    /// Whether rows with one key make a group, which waits for the last of them.
+    pub(crate) is_window: bool,
+    /// Tables in which the newest row before theirs is looked for.
+    pub(crate) as_of: Vec<String>,
 }
 
 /// The tables that a query follows, in the order of the plan.
@@ -50,15 +55,11 @@ pub(crate) fn followed(plan: &LogicalPlan) -> Result<Vec<Followed>, TablesError>
         if scan.table_name.schema().is_some_and(|schema| schema == "information_schema") {
             return Err(not_live(format!("`{table}` tells of tables and has no rows that come"), "follow a table"));
         }
-        let (base, suffix) = crate::catalog::base_name(table);
-        if suffix == crate::latest::SUFFIX {
+        let (base, suffix) = base_name(table);
+        if suffix == latest::SUFFIX {
             return Err(not_live(format!("rows of `{table}` are replaced"), format!("follow `{base}`, whose newest rows they are")));
         }
-        let hold = key.map(|key| {
-            let tables = std::iter::once(base.to_owned()).chain(key.also.iter().cloned()).collect();
-            HoldKey { key: key.expr.clone(), tables }
-        });
-        followed.push(Followed { scan: scan.clone(), hold });
+        followed.push(Followed { scan: scan.clone(), hold: key.cloned() });
         Ok(LogicalPlan::TableScan(scan.clone()))
     })?;
     Ok(followed)
@@ -71,7 +72,7 @@ pub(crate) fn with_leaves(
 ) -> Result<LogicalPlan, TablesError> {
     let (mut index, mut windowed) = (0, false);
     let plan = replace(plan, None, &mut |scan, key| {
-        windowed |= key.is_some();
+        windowed |= key.is_some_and(|key| key.is_window);
         index += 1;
         leaf(index - 1, scan)
     })?;
@@ -92,7 +93,7 @@ pub(crate) fn live(plan: &LogicalPlan, sources: &[Arc<Source>]) -> Result<(Logic
     let plan = plan.transform_down_with_subqueries(|node| {
         let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
         let provider = source_as_provider(&scan.source)?;
-        let known = scan.table_name.schema().is_none_or(|schema| schema == crate::catalog::SCHEMA);
+        let known = scan.table_name.schema().is_none_or(|schema| schema == SCHEMA);
         if !known || provider.downcast_ref::<Source>().is_some() || provider.downcast_ref::<Lookup>().is_some() {
             return Ok(Transformed::no(node));
         }
@@ -104,32 +105,24 @@ pub(crate) fn live(plan: &LogicalPlan, sources: &[Arc<Source>]) -> Result<(Logic
     Ok((plan?.data, lookups))
 }
 
-/// What a grouping above waits for.
-#[derive(Clone)]
-struct Key {
-    expr: Expr,
-    also: Vec<String>,
-}
+type Leaf<'a> = dyn FnMut(&TableScan, Option<&HoldKey>) -> Result<LogicalPlan, TablesError> + 'a;
 
-type Leaf<'a> = dyn FnMut(&TableScan, Option<&Key>) -> Result<LogicalPlan, TablesError> + 'a;
-
-/// Walks to the tables that are followed and replaces them. `key` is the window that groups their rows, in terms of the columns
-/// of `plan`.
-fn replace(plan: &LogicalPlan, key: Option<&Key>, leaf: &mut Leaf<'_>) -> Result<LogicalPlan, TablesError> {
+/// Walks to the tables that are followed and replaces them. `key` is what their rows wait by, in terms of the columns of `plan`.
+fn replace(plan: &LogicalPlan, key: Option<&HoldKey>, leaf: &mut Leaf<'_>) -> Result<LogicalPlan, TablesError> {
     match plan {
         LogicalPlan::TableScan(scan) => {
-            let bare = key.map(|key| over_time(&key.expr).map(|expr| Key { expr, also: key.also.clone() })).transpose()?;
+            let bare = key.map(|key| Ok::<_, TablesError>(HoldKey { key: over_time(&key.key)?, ..key.clone() })).transpose()?;
             leaf(scan, bare.as_ref())
         }
         LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Unnest(_) => {
             let input = plan.inputs()[0];
-            let below = key.map(|key| below(key, plan, input, 0)).transpose()?;
+            let below = key.map(|key| below(key, plan, input)).transpose()?;
             let input = replace(input, below.as_ref(), leaf)?;
             Ok(plan.with_new_exprs(plan.expressions(), vec![input])?)
         }
         LogicalPlan::Union(union) => {
             let inputs = union.inputs.iter().map(|input| {
-                let below = key.map(|key| below(key, plan, input, 0)).transpose()?;
+                let below = key.map(|key| below(key, plan, input)).transpose()?;
                 replace(input, below.as_ref(), leaf)
             });
             let inputs = inputs.collect::<Result<Vec<_>, TablesError>>()?;
@@ -144,12 +137,13 @@ fn replace(plan: &LogicalPlan, key: Option<&Key>, leaf: &mut Leaf<'_>) -> Result
             Ok(plan.with_new_exprs(plan.expressions(), vec![left, join.right.as_ref().clone()])?)
         }
         LogicalPlan::Aggregate(aggregate) => {
-            if key.is_some() {
+            if key.is_some_and(|key| key.is_window) {
                 return Err(not_live("a grouping of groups waits for windows of windows", "group once, by the wider window"));
             }
             let windows = aggregate.group_expr.iter().filter(|expr| is_window(expr));
             let window = windows.into_iter().find_map(|expr| {
-                let key = Key { expr: expr.clone().unalias(), also: Vec::new() };
+                let as_of = key.map(|key| key.as_of.clone()).unwrap_or_default();
+                let key = HoldKey { key: expr.clone().unalias(), is_window: true, as_of };
                 replace(&aggregate.input, Some(&key), &mut |scan, _| Ok(LogicalPlan::TableScan(scan.clone()))).ok().map(|_| key)
             });
             let Some(window) = window else {
@@ -161,12 +155,29 @@ fn replace(plan: &LogicalPlan, key: Option<&Key>, leaf: &mut Leaf<'_>) -> Result
             let input = replace(&aggregate.input, Some(&window), leaf)?;
             Ok(plan.with_new_exprs(plan.expressions(), vec![input])?)
         }
+        LogicalPlan::Extension(extension) => {
+            let Some(join) = extension.node.as_any().downcast_ref::<AsOfJoin>() else { return Err(refused(plan)) };
+            let [left, right] = plan.inputs()[..] else { return Err(refused(plan)) };
+            let time = join.looks_back_from().ok_or_else(|| {
+                not_live("an ASOF JOIN that looks ahead waits for rows that may never come", "match with >=, the newest row before")
+            })?;
+            let own = HoldKey { key: time.clone(), is_window: false, as_of: Vec::new() };
+            let mut key = key.cloned().unwrap_or(own);
+            right.apply_with_subqueries(|node| {
+                if let LogicalPlan::TableScan(scan) = node {
+                    key.as_of.push(base_name(scan.table_name.table()).0.to_owned());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+            let left = replace(left, Some(&key), leaf)?;
+            Ok(plan.with_new_exprs(plan.expressions(), vec![left, right.clone()])?)
+        }
         other => Err(refused(other)),
     }
 }
 
 /// A key over a node's columns in terms of one of its inputs' columns.
-fn below(key: &Key, plan: &LogicalPlan, input: &LogicalPlan, _: usize) -> Result<Key, TablesError> {
+fn below(key: &HoldKey, plan: &LogicalPlan, input: &LogicalPlan) -> Result<HoldKey, TablesError> {
     let at = |column: &Column| plan.schema().maybe_index_of_column(column);
     let column = |column: Column| -> datafusion::common::Result<Expr> {
         let Some(index) = at(&column) else { return Ok(Expr::Column(column)) };
@@ -176,11 +187,11 @@ fn below(key: &Key, plan: &LogicalPlan, input: &LogicalPlan, _: usize) -> Result
             _ => Expr::Column(column),
         })
     };
-    let expr = key.expr.clone().transform_up(|expr| match expr {
+    let expr = key.key.clone().transform_up(|expr| match expr {
         Expr::Column(found) => Ok(Transformed::yes(column(found)?)),
         other => Ok(Transformed::no(other)),
     });
-    Ok(Key { expr: expr?.data, also: key.also.clone() })
+    Ok(HoldKey { key: expr?.data, ..key.clone() })
 }
 
 /// A window over a table's own time, without the table's name.

@@ -4,29 +4,29 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
-use arrow_array::cast::AsArray;
 use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
-use arrow_select::filter::filter_record_batch;
-use datafusion::common::DFSchema;
+use datafusion::catalog::{MemoryCatalogProviderList, TableProvider};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableScan};
 use datafusion::physical_plan::execution_plan::reset_plan_states;
-use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _};
+use datafusion::physical_plan::{ExecutionPlan, ExecutionPlanProperties as _, collect};
 use datafusion::prelude::{SessionContext, ident, lit};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 use proprio_core::schema::TIME;
 use proprio_core::table::Reached;
 use tokio::sync::watch;
 
-use super::followers::{Arrived, ArrivedRows};
+use super::followers::Arrived;
 use super::hold::Hold;
 use super::plan::{self, Followed};
 use super::source::{Lookup, Source};
 use super::statement::{Start, Statement};
-use super::{Event, Progress};
+use super::{Event, Narrow, Progress};
 use crate::catalog::{ALL, Catalog, base_name};
 use crate::error::TablesError;
+use crate::hot::HotBatch;
+use crate::provider::PinnedTable;
 use crate::schema;
 use crate::store::Inner;
 
@@ -43,6 +43,7 @@ type Rows = BoxStream<'static, Result<RecordBatch, TablesError>>;
 pub(crate) struct Live {
     follows: Follows,
     heard: watch::Receiver<u64>,
+    narrow: Narrow,
     inputs: Vec<Input>,
     evaluator: Evaluator,
     /// What the last evaluation still has to give.
@@ -85,7 +86,7 @@ impl Drop for Follows {
 
 impl Live {
     /// Begins at one instant: what is there then comes first where it is asked for, and what comes after it follows.
-    pub(crate) async fn begin(inner: Arc<Inner>, statement: Statement) -> Result<Self, TablesError> {
+    pub(crate) async fn begin(inner: Arc<Inner>, statement: Statement, narrow: Narrow) -> Result<Self, TablesError> {
         let plan_of = async |catalog: &Catalog| {
             let plan = catalog.prepare(&statement.query).await?.into_plan();
             plan.ok_or_else(|| TablesError::NotLive {
@@ -97,6 +98,7 @@ impl Live {
             let tables = inner.lock();
             Catalog::new(tables.pin(), inner.session.clone(), tables.position)
         };
+        let catalog = narrow(&catalog);
         let tables: Vec<String> = plan::followed(&plan_of(&catalog).await?)?.iter().map(Followed::table).collect();
         let heard = inner.bell.listen();
         let (catalog, id, reached) = {
@@ -105,17 +107,29 @@ impl Live {
             (Catalog::new(held.pin(), inner.session.clone(), held.position), id, held.reached.clone())
         };
         let follows = Follows { inner, id };
+        let catalog = narrow(&catalog);
         let plan = plan_of(&catalog).await?;
         let followed = plan::followed(&plan)?;
-        let state = one_at_a_time(&follows.inner.session);
+        let state = one_at_a_time(&catalog.session().state());
         let mut inputs: Vec<Input> = followed.iter().map(Input::of).collect();
         let rows = before(&catalog, &plan, &followed, &mut inputs, statement.start, reached.as_deref()).await?;
         let sources: Vec<Arc<Source>> = inputs.iter().map(|input| input.source.clone()).collect();
         let evaluator = Evaluator::new(&plan, &sources, state)?;
         let now = Instant::now();
         let progress = statement.progress.then_some(ProgressReport { due: now, news: None, told: None });
-        let mut live =
-            Self { follows, heard, inputs, evaluator, rows, progress, dropped: 0, spent: Duration::ZERO, not_before: now, closed: false };
+        let mut live = Self {
+            follows,
+            heard,
+            narrow,
+            inputs,
+            evaluator,
+            rows,
+            progress,
+            dropped: 0,
+            spent: Duration::ZERO,
+            not_before: now,
+            closed: false,
+        };
         live.note(catalog.position(), reached.as_deref());
         Ok(live)
     }
@@ -151,7 +165,10 @@ impl Live {
 
     /// Waits until there may be something to read; false when it is time to tell of progress instead.
     async fn wait(&mut self) -> bool {
-        tokio::time::sleep_until(self.not_before.into()).await;
+        // A timer counts in milliseconds.
+        if self.not_before > Instant::now() + Duration::from_millis(1) {
+            tokio::time::sleep_until(self.not_before.into()).await;
+        }
         let due = self.progress.as_ref().filter(|report| report.has_news()).map(|report| report.due);
         let changed = self.heard.changed();
         match due {
@@ -166,22 +183,24 @@ impl Live {
         let followers = u32::try_from(self.follows.inner.lock().followers.count()).unwrap_or(u32::MAX);
         let pause = self.spent.saturating_mul(followers).saturating_mul(SHARE_OF_CORE).min(PAUSE_MAX);
         let begun = Instant::now();
-        let (Arrived { tables, dropped, position, reached, closed }, catalog) = {
+        let looks_up = !self.evaluator.lookups.is_empty();
+        let (Arrived { rows, dropped, position, reached, closed }, catalog) = {
             let mut held = self.follows.inner.lock();
             let arrived = held.arrived(self.follows.id)?;
-            let looks_up = !self.evaluator.lookups.is_empty();
-            (arrived, looks_up.then(|| Catalog::new(held.pin(), self.follows.inner.session.clone(), held.position)))
+            let tables = held.pin_some(|name| looks_up || arrived.rows.contains_key(name));
+            (arrived, Catalog::new(tables, self.follows.inner.session.clone(), held.position))
         };
+        let catalog = (self.narrow)(&catalog);
         self.closed = closed;
         self.dropped += dropped;
         let mut some = false;
         for input in &mut self.inputs {
-            let (came, late) = input.take(&tables[&input.table], reached.as_deref(), &self.evaluator.state)?;
+            let (came, late) = input.take(&rows[&input.table], &catalog, reached.as_deref(), &self.evaluator.state).await?;
             some |= came;
             self.dropped += late;
         }
         if some {
-            self.rows = self.evaluator.evaluate(catalog.as_ref()).await?;
+            self.rows = self.evaluator.evaluate(&catalog).await?;
         }
         self.note(position, reached.as_deref());
         self.not_before = begun + pause;
@@ -229,18 +248,37 @@ impl Input {
     }
 
     /// Takes what has come; gives whether there is something to evaluate, and how many rows came after their window.
-    fn take(&mut self, came: &ArrivedRows, reached: Option<&Reached>, session: &SessionState) -> Result<(bool, u64), TablesError> {
-        let shown = came.shown.as_ref().filter(|_| !self.whole);
-        let rows = came.rows.iter().map(|rows| shown_rows(schema::widened(rows, &self.columns), shown, session));
-        let rows = rows.collect::<Result<Vec<_>, TablesError>>()?;
+    async fn take(
+        &mut self,
+        came: &[Arc<HotBatch>],
+        catalog: &Catalog,
+        reached: Option<&Reached>,
+        state: &SessionState,
+    ) -> Result<(bool, u64), TablesError> {
+        let rows = match catalog.table(&self.table) {
+            Some(table) if !came.is_empty() => self.seen(came, table, state).await?,
+            _ => Vec::new(),
+        };
         let (rows, late) = match &mut self.hold {
             None => (rows, 0),
-            Some(hold) => hold.pass(rows, reached, session)?,
+            Some(hold) => hold.pass(rows, reached, state)?,
         };
         let rows = if rows.len() > 1 { vec![concat_batches(&self.columns, &rows)?] } else { rows };
         let some = rows.iter().any(|rows| rows.num_rows() > 0);
         self.source.set(rows);
         Ok((some, late))
+    }
+
+    /// The rows that a query of the table would show, read in the same way.
+    async fn seen(&self, came: &[Arc<HotBatch>], table: &PinnedTable, state: &SessionState) -> Result<Vec<RecordBatch>, TablesError> {
+        let table = if self.whole { table.whole() } else { table.clone() };
+        let hot = came
+            .iter()
+            .map(|batch| if batch.rows.schema_ref() == &table.schema { batch.clone() } else { Arc::new(batch.widened(&table.schema)) });
+        let table = PinnedTable { hot: hot.collect(), cold: None, ..table };
+        let plan = table.scan(state, None, &[], None).await?;
+        let rows = collect(plan, state.task_ctx()).await?;
+        Ok(rows.iter().map(|rows| schema::widened(rows, &self.columns)).collect())
     }
 
     fn watermark(&self, reached: &Reached) -> Option<i64> {
@@ -249,13 +287,6 @@ impl Input {
             None => reached.watermarks.get(&self.table).copied(),
         }
     }
-}
-
-fn shown_rows(rows: RecordBatch, shown: Option<&Arc<Expr>>, session: &SessionState) -> Result<RecordBatch, TablesError> {
-    let Some(shown) = shown else { return Ok(rows) };
-    let condition = session.create_physical_expr(shown.as_ref().clone(), &DFSchema::try_from(rows.schema())?)?;
-    let kept = condition.evaluate(&rows)?.into_array(rows.num_rows())?;
-    Ok(filter_record_batch(&rows, kept.as_boolean())?)
 }
 
 /// The rows that come first, of what is there already; those of open windows wait among the inputs.
@@ -272,17 +303,18 @@ async fn before(
     let (mut first, mut open) = (Vec::new(), Vec::new());
     for input in inputs.iter() {
         let since = match (start, &input.hold) {
-            (Start::From(time_ns), None) => Some(ident(TIME).gt_eq(lit(time_ns))),
-            (Start::From(time_ns), Some(hold)) => Some(hold.from_window(hold.window_at(time_ns, &state)?)),
+            (Start::From(time_ns), Some(hold)) if hold.is_window() => Some(hold.from_window(hold.window_at(time_ns, &state)?)),
+            (Start::From(time_ns), _) => Some(ident(TIME).gt_eq(lit(time_ns))),
             (Start::Now | Start::Snapshot, _) => None,
         };
         let complete = input.hold.as_ref().map(|hold| hold.complete(reached, &state)).transpose()?.flatten();
         first.push([since.clone(), complete.clone()].into_iter().flatten().reduce(Expr::and));
-        open.push(complete.map(|complete| [Some(complete.is_not_true()), since].into_iter().flatten().reduce(Expr::and)));
+        let waits = complete.filter(|_| start != Start::Now || input.hold.as_ref().is_some_and(Hold::is_window));
+        open.push(waits.and_then(|complete| [Some(complete.is_not_true()), since].into_iter().flatten().reduce(Expr::and)));
     }
     for ((input, open), followed) in inputs.iter_mut().zip(open).zip(followed) {
-        let (Some(hold), Some(Some(open))) = (&mut input.hold, open) else { continue };
-        let waiting = context.execute_logical_plan(filtered(&followed.scan, Some(open))?).await?.collect().await?;
+        let (Some(hold), Some(_)) = (&mut input.hold, &open) else { continue };
+        let waiting = context.execute_logical_plan(filtered(&followed.scan, open)?).await?.collect().await?;
         let waiting = waiting.iter().map(|rows| schema::widened(rows, &input.columns)).collect();
         hold.seed(waiting, reached, &state)?;
     }
@@ -302,12 +334,13 @@ fn filtered(scan: &TableScan, condition: Option<Expr>) -> Result<LogicalPlan, Ta
     })
 }
 
-/// A session whose plans run as one partition each: a few rows are not worth more, and stay in their order.
+/// A session whose plans run as one partition each: a few rows are not worth more, and stay in their order. It pins no tables.
 fn one_at_a_time(session: &SessionState) -> SessionState {
     let config = session.config().clone().with_target_partitions(1);
     // A plan that is run again must not keep what it has learnt of the rows before.
     let config = config.set_bool("datafusion.optimizer.enable_dynamic_filter_pushdown", false);
-    SessionStateBuilder::new_from_existing(session.clone()).with_config(config).build()
+    let catalogs = Arc::new(MemoryCatalogProviderList::new());
+    SessionStateBuilder::new_from_existing(session.clone()).with_config(config).with_catalog_list(catalogs).build()
 }
 
 /// A plan that is run again and again.
@@ -331,9 +364,9 @@ impl Evaluator {
     }
 
     /// Evaluates the plan over what its sources hold, and over the tables of a catalog.
-    async fn evaluate(&mut self, catalog: Option<&Catalog>) -> Result<Rows, TablesError> {
+    async fn evaluate(&mut self, catalog: &Catalog) -> Result<Rows, TablesError> {
         for lookup in &self.lookups {
-            if let Some(provider) = catalog.and_then(|catalog| catalog.provider(lookup.name())) {
+            if let Some(provider) = catalog.provider(lookup.name()) {
                 lookup.set(provider);
             }
         }

@@ -2,6 +2,8 @@
 
 mod adopted;
 mod forget;
+mod lab;
+mod questions;
 mod rounds;
 mod rows;
 mod streams;
