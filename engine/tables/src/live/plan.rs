@@ -9,7 +9,7 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType};
 use datafusion::datasource::{provider_as_source, source_as_provider};
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan, Volatility};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan, Volatility};
 use datafusion::prelude::ident;
 use proprio_core::schema::TIME;
 
@@ -140,18 +140,8 @@ fn replace(plan: &LogicalPlan, key: Option<&HoldKey>, leaf: &mut Leaf<'_>) -> Re
             if key.is_some_and(|key| key.is_window) {
                 return Err(not_live("a grouping of groups waits for windows of windows", "group once, by the wider window"));
             }
-            let windows = aggregate.group_expr.iter().filter(|expr| is_window(expr));
-            let window = windows.into_iter().find_map(|expr| {
-                let as_of = key.map(|key| key.as_of.clone()).unwrap_or_default();
-                let key = HoldKey { key: expr.clone().unalias(), is_window: true, as_of };
-                replace(&aggregate.input, Some(&key), &mut |scan, _| Ok(LogicalPlan::TableScan(scan.clone()))).ok().map(|_| key)
-            });
-            let Some(window) = window else {
-                return Err(not_live(
-                    "a grouping without a window of time never ends",
-                    "group by one too, such as GROUP BY date_bin(INTERVAL '1 second', time)",
-                ));
-            };
+            let as_of = key.map(|key| key.as_of.clone()).unwrap_or_default();
+            let window = window_of(aggregate, as_of)?;
             let input = replace(&aggregate.input, Some(&window), leaf)?;
             Ok(plan.with_new_exprs(plan.expressions(), vec![input])?)
         }
@@ -174,6 +164,24 @@ fn replace(plan: &LogicalPlan, key: Option<&HoldKey>, leaf: &mut Leaf<'_>) -> Re
         }
         other => Err(refused(other)),
     }
+}
+
+/// The window that a grouping groups by.
+fn window_of(aggregate: &Aggregate, as_of: Vec<String>) -> Result<HoldKey, TablesError> {
+    let mut refused = not_live(
+        "a grouping without a window of time never ends",
+        "group by one too, such as GROUP BY date_bin(INTERVAL '1 second', time)",
+    );
+    for expr in aggregate.group_expr.iter().filter(|expr| is_window(expr)) {
+        let key = HoldKey { key: expr.clone().unalias(), is_window: true, as_of: as_of.clone() };
+        match replace(&aggregate.input, Some(&key), &mut |scan, _| Ok(LogicalPlan::TableScan(scan.clone()))) {
+            Ok(_) => return Ok(key),
+            // A column that is no time says nothing: another may be one.
+            Err(_) if matches!(key.key, Expr::Column(_)) => {}
+            Err(error) => refused = error,
+        }
+    }
+    Err(refused)
 }
 
 /// A key over a node's columns in terms of one of its inputs' columns.
@@ -227,7 +235,11 @@ fn is_window(expr: &Expr) -> bool {
             let (constant, columns): (Vec<_>, Vec<_>) = call.args.iter().partition(|arg| !arg.any_column_refs());
             !constant.is_empty() && columns.len() == 1 && is_window(columns[0])
         }
-        Expr::BinaryExpr(binary) if binary.op == Operator::Divide => is_window(&binary.left) && is_positive(&binary.right),
+        Expr::BinaryExpr(binary) => match binary.op {
+            Operator::Plus | Operator::Minus => is_window(&binary.left) && matches!(*binary.right, Expr::Literal(..)),
+            Operator::Divide => is_window(&binary.left) && is_positive(&binary.right),
+            _ => false,
+        },
         _ => false,
     }
 }

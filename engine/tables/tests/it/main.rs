@@ -3,6 +3,7 @@
 mod adopted;
 mod forget;
 mod lab;
+mod live;
 mod questions;
 mod rounds;
 mod rows;
