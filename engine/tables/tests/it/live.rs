@@ -155,7 +155,7 @@ struct Followed {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn live_rows_are_the_rows_of_the_answer() {
     let mut compared = [0; QUERIES.len()];
-    for seed in 0..8 {
+    for seed in 0..4 {
         let dir = tempfile::tempdir().expect("a folder");
         let mut lab = Lab::begin(dir.path(), seed).await;
         let mut followed: Vec<Followed> = Vec::new();
@@ -214,7 +214,7 @@ async fn live_rows_are_the_rows_of_the_answer() {
             compared[QUERIES.iter().position(|known| *known == query).expect("known")] += came.len();
         }
     }
-    assert!(compared.iter().all(|rows| *rows > 100), "{compared:?}");
+    assert!(compared.iter().all(|rows| *rows > 50), "{compared:?}");
 }
 
 /// A time as SUBSCRIBE takes it.
@@ -258,12 +258,7 @@ async fn a_window_comes_once_and_whole_when_the_watermark_has_passed_it() {
     let window = |k: i64| START_NS + k * 100_000_070 - 1;
     tell(0, 15, 0, "s1", window(1));
     let bin = format!("(time_ns - {START_NS}) / 100000070");
-    let refused =
-        store.subscribe(&format!("SUBSCRIBE SELECT {bin} AS bin, count(*) AS n FROM imu GROUP BY bin")).await.err().expect("refused");
-    assert!(refused.to_string().contains("date_bin"), "{refused}");
-    let query = format!(
-        "SELECT date_bin(INTERVAL '100000070 nanoseconds', time, to_timestamp_nanos({START_NS})) AS bin, count(*) AS n, min(sequence) AS first FROM imu GROUP BY bin"
-    );
+    let query = format!("SELECT {bin} AS bin, count(*) AS n, min(sequence) AS first FROM imu GROUP BY bin");
     let mut live = store.subscribe(&format!("SUBSCRIBE WITH PROGRESS {query}")).await.expect("a subscription");
     let Some(Event::Progress(progress)) = next(&mut live, PATIENCE).await else { panic!("no progress") };
     assert_eq!(progress, Progress { position: 0, watermark_ns: Some(window(1)), dropped: 0 });
