@@ -14,7 +14,7 @@ use crate::shell::{Asked, Shell, Show};
 ///
 /// SELECT, `DESCRIBE imu` (columns with units and frames), SHOW TABLES and EXPLAIN are answered; nothing is changed.
 /// Names are written as they stand, capitals included. Without a statement it is a shell: on a terminal with history and
-/// completion, `\\?` lists its commands; else the statements of standard input are asked, each ended by `;`.
+/// completion, `\?` lists its commands; else the statements of standard input are asked, each ended by `;`.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The statement, such as `SELECT * FROM imu_latest`; a shell when absent.
