@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, JoinType};
+use datafusion::common::{Column, JoinType, Result as PlanResult};
 use datafusion::datasource::{provider_as_source, source_as_provider};
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, LogicalPlanBuilder, Operator, TableScan, Volatility};
 use datafusion::prelude::ident;
@@ -17,7 +17,7 @@ use super::source::{Lookup, Source};
 use crate::catalog::{SCHEMA, base_name};
 use crate::error::TablesError;
 use crate::latest;
-use crate::schema::TIME_UTC;
+use crate::schema::{SESSION, TIME_UTC};
 use crate::sql::AsOfJoin;
 
 /// Functions that never fall while their one argument that is a column rises.
@@ -90,19 +90,48 @@ pub(crate) fn live(plan: &LogicalPlan, sources: &[Arc<Source>]) -> Result<(Logic
         Ok(LogicalPlanBuilder::scan(scan.table_name.clone(), source, None)?.build()?)
     })?;
     let mut lookups = Vec::new();
-    let plan = plan.transform_down_with_subqueries(|node| {
-        let LogicalPlan::TableScan(scan) = &node else { return Ok(Transformed::no(node)) };
+    let mut look_up = |scan: &TableScan, within_session: bool| -> PlanResult<Option<LogicalPlan>> {
         let provider = source_as_provider(&scan.source)?;
         let known = scan.table_name.schema().is_none_or(|schema| schema == SCHEMA);
         if !known || provider.downcast_ref::<Source>().is_some() || provider.downcast_ref::<Lookup>().is_some() {
-            return Ok(Transformed::no(node));
+            return Ok(None);
         }
-        let lookup = Arc::new(Lookup::new(scan.table_name.table(), provider));
+        let lookup = Arc::new(Lookup::new(scan.table_name.table(), provider, within_session));
         lookups.push(lookup.clone());
-        let scan = LogicalPlanBuilder::scan(scan.table_name.clone(), provider_as_source(lookup), None)?.build()?;
-        Ok(Transformed::yes(scan))
+        LogicalPlanBuilder::scan(scan.table_name.clone(), provider_as_source(lookup), None)?.build().map(Some)
+    };
+    let plan = plan.transform_down_with_subqueries(|node| match &node {
+        LogicalPlan::TableScan(scan) => Ok(look_up(scan, false)?.map_or_else(|| Transformed::no(node.clone()), Transformed::yes)),
+        LogicalPlan::Extension(extension) => {
+            let Some(join) = extension.node.as_any().downcast_ref::<AsOfJoin>() else { return Ok(Transformed::no(node)) };
+            let [left, right] = node.inputs()[..] else { return Ok(Transformed::no(node)) };
+            let of_session = |(ours, theirs): &(Expr, Expr)| is_session(left, ours) && is_session(right, theirs);
+            if !join.equal().iter().any(of_session) {
+                return Ok(Transformed::no(node));
+            }
+            let right = right.clone().transform_down(|inner| match &inner {
+                LogicalPlan::TableScan(scan) => Ok(look_up(scan, true)?.map_or_else(|| Transformed::no(inner.clone()), Transformed::yes)),
+                _ => Ok(Transformed::no(inner)),
+            })?;
+            Ok(Transformed::yes(node.with_new_exprs(node.expressions(), vec![left.clone(), right.data])?))
+        }
+        _ => Ok(Transformed::no(node)),
     });
-    Ok((plan?.data, lookups))
+    let plan = plan?.data;
+    Ok((plan, lookups))
+}
+
+/// Whether an expression is the session of the rows of the one table that a plan reads.
+fn is_session(plan: &LogicalPlan, expr: &Expr) -> bool {
+    match plan {
+        LogicalPlan::TableScan(_) => matches!(expr, Expr::Column(column) if column.name == SESSION),
+        LogicalPlan::Projection(_) | LogicalPlan::Filter(_) | LogicalPlan::SubqueryAlias(_) => {
+            let key = HoldKey { key: expr.clone(), is_window: false, as_of: Vec::new() };
+            let input = plan.inputs()[0];
+            below(&key, plan, input).is_ok_and(|key| is_session(input, &key.key))
+        }
+        _ => false,
+    }
 }
 
 type Leaf<'a> = dyn FnMut(&TableScan, Option<&HoldKey>) -> Result<LogicalPlan, TablesError> + 'a;
@@ -187,7 +216,7 @@ fn window_of(aggregate: &Aggregate, as_of: Vec<String>) -> Result<HoldKey, Table
 /// A key over a node's columns in terms of one of its inputs' columns.
 fn below(key: &HoldKey, plan: &LogicalPlan, input: &LogicalPlan) -> Result<HoldKey, TablesError> {
     let at = |column: &Column| plan.schema().maybe_index_of_column(column);
-    let column = |column: Column| -> datafusion::common::Result<Expr> {
+    let column = |column: Column| -> PlanResult<Expr> {
         let Some(index) = at(&column) else { return Ok(Expr::Column(column)) };
         Ok(match plan {
             LogicalPlan::Projection(projection) => projection.expr[index].clone().unalias(),

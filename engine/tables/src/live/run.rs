@@ -1,5 +1,6 @@
 //! How does a live query go on: it waits for rows, reads what has come, and evaluates its plan over that?
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -194,13 +195,15 @@ impl Live {
         self.closed = closed;
         self.dropped += dropped;
         let mut some = false;
+        let mut sessions = BTreeSet::new();
         for input in &mut self.inputs {
             let (came, late) = input.take(&rows[&input.table], &catalog, reached.as_deref(), &self.evaluator.state).await?;
             some |= came;
             self.dropped += late;
+            input.source.sessions(&mut sessions);
         }
         if some {
-            self.rows = self.evaluator.evaluate(&catalog).await?;
+            self.rows = self.evaluator.evaluate(&catalog, &sessions).await?;
         }
         self.note(position, reached.as_deref());
         self.not_before = begun + pause;
@@ -323,7 +326,7 @@ async fn before(
     }
     let plan = plan::with_leaves(plan, |index, scan| filtered(scan, first[index].take()))?;
     let rows = context.execute_logical_plan(plan).await?.execute_stream().await?;
-    Ok(rows.map_err(TablesError::from).boxed())
+    Ok(rows.map_err(TablesError::from).fuse().boxed())
 }
 
 fn filtered(scan: &TableScan, condition: Option<Expr>) -> Result<LogicalPlan, TablesError> {
@@ -363,11 +366,11 @@ impl Evaluator {
         Ok(Self { schema, state, context, optimized, lookups, physical: None })
     }
 
-    /// Evaluates the plan over what its sources hold, and over the tables of a catalog.
-    async fn evaluate(&mut self, catalog: &Catalog) -> Result<Rows, TablesError> {
+    /// Evaluates the plan over what its sources hold, of some sessions, and over the tables of a catalog.
+    async fn evaluate(&mut self, catalog: &Catalog, sessions: &BTreeSet<String>) -> Result<Rows, TablesError> {
         for lookup in &self.lookups {
             if let Some(provider) = catalog.provider(lookup.name()) {
-                lookup.set(provider);
+                lookup.set(provider, sessions);
             }
         }
         let physical = match &self.physical {
@@ -386,6 +389,6 @@ impl Evaluator {
             Ok(rows) => rows.map_err(TablesError::from).boxed(),
             Err(error) => futures::stream::once(async move { Err(TablesError::from(error)) }).boxed(),
         });
-        Ok(futures::stream::iter(rows).flatten().boxed())
+        Ok(futures::stream::iter(rows).flatten().fuse().boxed())
     }
 }

@@ -106,6 +106,11 @@ impl AsOfJoin {
         (!self.comparison.is_forward).then_some(&self.times.0)
     }
 
+    /// The pairs that must be equal, the left one first.
+    pub(crate) fn equal(&self) -> &[(Expr, Expr)] {
+        &self.keys
+    }
+
     fn into_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }
