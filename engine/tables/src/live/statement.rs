@@ -85,7 +85,7 @@ impl Statement {
             let found = rest.first().map_or_else(|| "nothing".to_owned(), |token| format!("`{}`", token.token));
             return Err(wrong(&format!("after SUBSCRIBE and its options comes a SELECT, not {found}")));
         };
-        let query = sql[offset(sql, first.span.start)..].trim_end().trim_end_matches(';').to_owned();
+        let query = sql[offset(sql, first.span.start)..].trim_end().trim_end_matches(';').trim_end().to_owned();
         let keep = keep.unwrap_or(Keep::Newest { bytes: TAIL_BYTES });
         Ok(Self { start: start.unwrap_or(Start::Now), progress, keep, query })
     }
