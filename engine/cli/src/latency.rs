@@ -1,16 +1,19 @@
-//! How long is it from a sensor's sample to the alert that it causes, while the recording goes to a disk or to none?
+//! How long is it from a sensor's sample to the alert that it causes, while the recording goes to a disk or to none? And to its row in
+//! a live query, while others follow too?
 
 use std::collections::HashMap;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
+use futures::StreamExt as _;
 use proprio_core::{Packet, Rate, Rig, Sensor, TimeNs};
 use proprio_recording::{Disk, DiskFile, Folder, Lock};
+use proprio_tables::{Event, Store, Subscription};
 use proprio_zenoh::{AlertSubscriber, ArrivalClock, Pacer, Publisher, PublisherOptions, SessionOptions, Speed, open_client};
 
 use crate::engine::{Engine, Options};
@@ -45,21 +48,48 @@ pub enum Recording {
     Off,
 }
 
-/// One round with an engine of its own: milliseconds from each call that published a sample to its alert, every sample of the
-/// IMU toggling the alert. What is recorded lies under `data`, and the tables in the temporary folder, until the round is over.
+/// Who follows the samples in SQL.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Followers {
+    /// So many read every row as it comes.
+    pub reading: usize,
+    /// So many never read.
+    pub silent: usize,
+}
+
+/// Milliseconds from each call that published a sample of the IMU.
+#[derive(Debug, Default)]
+pub struct Measured {
+    /// To the alert that it toggles.
+    pub alerts: Vec<f64>,
+    /// To its row at the first of those who follow.
+    pub rows: Vec<f64>,
+    /// Rows that those who never read have missed.
+    pub dropped: u64,
+}
+
+/// One round with an engine of its own. What is recorded lies under `data`, and the tables in the temporary folder, until the round is
+/// over.
 ///
 /// # Errors
 /// When the engine does not come up, or its network fails.
-pub async fn round(recording: Recording, seconds: u32, data: &Path, endpoint: &str) -> anyhow::Result<Vec<f64>> {
+pub async fn round(recording: Recording, followers: Followers, seconds: u32, data: &Path, endpoint: &str) -> anyhow::Result<Measured> {
     let (tables, recorded) = (scratch(&std::env::temp_dir(), "tables")?, scratch(data, "recording")?);
-    let measured = measure(recording, seconds, &tables, &recorded, endpoint).await;
+    let measured = measure(recording, followers, seconds, &tables, &recorded, endpoint).await;
     for folder in [tables, recorded] {
         std::fs::remove_dir_all(&folder).with_context(|| format!("{} can't be removed", folder.display()))?;
     }
     measured
 }
 
-async fn measure(recording: Recording, seconds: u32, tables: &Path, recorded: &Path, endpoint: &str) -> anyhow::Result<Vec<f64>> {
+async fn measure(
+    recording: Recording,
+    followers: Followers,
+    seconds: u32,
+    tables: &Path,
+    recorded: &Path,
+    endpoint: &str,
+) -> anyhow::Result<Measured> {
     let pipeline = tables.join("pipeline.yaml");
     for (file, text) in [(&pipeline, PIPELINE), (&tables.join("rig.yaml"), RIG)] {
         std::fs::write(file, text).with_context(|| format!("{} can't be written", file.display()))?;
@@ -80,23 +110,82 @@ async fn measure(recording: Recording, seconds: u32, tables: &Path, recorded: &P
         commit_every: Duration::from_secs(10),
     };
     let engine = Engine::start(loaded, options).await?;
-    let measured = publish(&rig, seconds, endpoint).await;
+    let board = Arc::new(Mutex::new(Board::default()));
+    let silent = follow(engine.store(), followers, &board).await?;
+    let published = publish(&rig, seconds, endpoint, &board, followers.reading > 0).await;
     engine.stop().await?;
-    measured
+    published?;
+    let mut measured = std::mem::take(&mut lock(&board).measured);
+    for live in silent {
+        measured.dropped += missed(live).await?;
+    }
+    Ok(measured)
 }
 
-/// When samples were published, and how long after that their alerts came.
+/// Follows the IMU: gives those who never read.
+async fn follow(store: &Store, followers: Followers, board: &Arc<Mutex<Board>>) -> anyhow::Result<Vec<Subscription>> {
+    for reader in 0..followers.reading {
+        // No two ask the same.
+        let mut live = store.subscribe(&format!("SUBSCRIBE SELECT time_ns, gyro_x_rad_per_s * {} AS x FROM imu", reader + 1)).await?;
+        let board = (reader == 0).then(|| board.clone());
+        tokio::spawn(async move {
+            while let Some(Ok(event)) = live.events.next().await {
+                let now = Instant::now();
+                if let (Event::Rows(rows), Some(board)) = (event, &board) {
+                    let times = proprio_core::rows::integers(&rows, 0);
+                    times.values().iter().for_each(|time_ns| lock(board).row(*time_ns, now));
+                }
+            }
+        });
+    }
+    let silent = (0..followers.silent).map(|_| store.subscribe("SUBSCRIBE WITH PROGRESS TAIL 1 MB SELECT * FROM emg"));
+    Ok(futures::future::try_join_all(silent).await?)
+}
+
+/// What somebody finds who reads once all is over.
+async fn missed(mut live: Subscription) -> anyhow::Result<u64> {
+    let mut dropped = 0;
+    while let Some(event) = live.events.next().await {
+        if let Event::Progress(progress) = event? {
+            dropped = progress.dropped;
+        }
+    }
+    Ok(dropped)
+}
+
+/// When samples were published, and how long after that what they cause has come.
 #[derive(Default)]
 struct Board {
-    published: HashMap<TimeNs, Instant>,
-    milliseconds: Vec<f64>,
+    /// Samples whose alert hasn't come.
+    alerts: HashMap<TimeNs, Instant>,
+    /// Samples whose row hasn't come.
+    rows: HashMap<TimeNs, Instant>,
+    measured: Measured,
 }
 
-async fn publish(rig: &Rig, seconds: u32, endpoint: &str) -> anyhow::Result<Vec<f64>> {
+impl Board {
+    fn alert(&mut self, json: &[u8], now: Instant) {
+        let time_ns = serde_json::from_slice::<serde_json::Value>(json).ok().and_then(|alert| alert["time_ns"].as_i64());
+        if let Some(published) = time_ns.and_then(|time_ns| self.alerts.remove(&time_ns)) {
+            self.measured.alerts.push((now - published).as_secs_f64() * 1e3);
+        }
+    }
+
+    fn row(&mut self, time_ns: TimeNs, now: Instant) {
+        if let Some(published) = self.rows.remove(&time_ns) {
+            self.measured.rows.push((now - published).as_secs_f64() * 1e3);
+        }
+    }
+}
+
+fn lock(board: &Mutex<Board>) -> MutexGuard<'_, Board> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+async fn publish(rig: &Rig, seconds: u32, endpoint: &str, board: &Arc<Mutex<Board>>, followed: bool) -> anyhow::Result<()> {
     let session = open_client(&SessionOptions { connect: vec![endpoint.to_owned()], ..SessionOptions::default() }, PATIENCE).await?;
-    let board = Arc::new(Mutex::new(Board::default()));
     let heard = board.clone();
-    let alerts = AlertSubscriber::open(&session, &rig.name, "turning", move |json| hear(&heard, json, Instant::now())).await?;
+    let alerts = AlertSubscriber::open(&session, &rig.name, "turning", move |json| lock(&heard).alert(json, Instant::now())).await?;
     let publisher = Publisher::open(&session, rig, PublisherOptions { patience: PATIENCE, ..PublisherOptions::default() }).await?;
     let start_ns = ArrivalClock::start().now_ns();
     let sensor = |name: &str| rig.sensors.iter().position(|sensor| sensor.name == name).expect("the rig declares it");
@@ -104,7 +193,11 @@ async fn publish(rig: &Rig, seconds: u32, endpoint: &str) -> anyhow::Result<Vec<
     tokio::try_join!(
         send(&publisher, rig, trunk, 1, start_ns, seconds, |sequence, time_ns| {
             if sequence >= WARM_UP {
-                board.lock().unwrap_or_else(PoisonError::into_inner).published.insert(time_ns, Instant::now());
+                let (mut board, now) = (lock(board), Instant::now());
+                board.alerts.insert(time_ns, now);
+                if followed {
+                    board.rows.insert(time_ns, now);
+                }
             }
         }),
         send(&publisher, rig, muscles, MUSCLES_BATCH, start_ns, seconds, |_, _| {}),
@@ -112,21 +205,16 @@ async fn publish(rig: &Rig, seconds: u32, endpoint: &str) -> anyhow::Result<Vec<
     publisher.end().await?;
     // All is acknowledged, and the alerts went out before that; the last one may still be on its way.
     let give_up = Instant::now() + PATIENCE;
-    while !board.lock().unwrap_or_else(PoisonError::into_inner).published.is_empty() {
-        anyhow::ensure!(Instant::now() < give_up, "an alert did not come");
+    let waits = || {
+        let board = lock(board);
+        !board.alerts.is_empty() || !board.rows.is_empty()
+    };
+    while waits() {
+        anyhow::ensure!(Instant::now() < give_up, "an alert or a row did not come");
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     drop(alerts);
-    session.close().await.map_err(|error| anyhow::anyhow!("zenoh did not close: {error}"))?;
-    Ok(std::mem::take(&mut board.lock().unwrap_or_else(PoisonError::into_inner).milliseconds))
-}
-
-fn hear(board: &Mutex<Board>, json: &[u8], now: Instant) {
-    let time_ns = serde_json::from_slice::<serde_json::Value>(json).ok().and_then(|alert| alert["time_ns"].as_i64());
-    let mut board = board.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(published) = time_ns.and_then(|time_ns| board.published.remove(&time_ns)) {
-        board.milliseconds.push((now - published).as_secs_f64() * 1e3);
-    }
+    session.close().await.map_err(|error| anyhow::anyhow!("zenoh did not close: {error}"))
 }
 
 /// Publishes a sensor at its own rate, so many samples at a time; tells the last one's sequence and time just before.

@@ -15,6 +15,7 @@ mod rebuild;
 mod recorded;
 mod running;
 mod selection;
+mod shell;
 mod verify;
 mod watch;
 

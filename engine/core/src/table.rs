@@ -1,10 +1,12 @@
 //! What a table is, and the rows that the worker hands to it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 
+use crate::TimeNs;
 use crate::schema::{FieldExt, StreamSchema, column, float, text};
 
 /// A table of the store, without the columns that the store adds to all: `time`, `rig`, `session`, `run_id`.
@@ -38,6 +40,18 @@ pub struct TableChunk {
     pub rows: RecordBatch,
     /// Position of the last message that caused them (contract 4); means nothing for an operational table.
     pub position: i64,
+}
+
+/// How far a rig has come once every row up to a position is in its tables.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Reached {
+    /// The position.
+    pub position: i64,
+    /// The open session; empty when none is. No other session gets rows of its streams any more.
+    pub session: String,
+    /// Per table: every row of the open session at or before this time has come. A table whose rows come in no order of time,
+    /// such as `losses`, is absent.
+    pub watermarks: BTreeMap<String, TimeNs>,
 }
 
 /// Tables that are there whatever the rig and the pipeline are.

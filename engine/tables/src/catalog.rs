@@ -26,7 +26,7 @@ use crate::sql::Prepared;
 /// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
 const QUERY_BYTES: usize = 512 << 20;
 const CATALOG: &str = "proprio";
-const SCHEMA: &str = "public";
+pub(crate) const SCHEMA: &str = "public";
 
 /// Every table at one instant: the Delta versions, and the hot rows after them.
 #[derive(Clone, Debug)]
@@ -78,6 +78,16 @@ impl Catalog {
     /// As [`query`](Self::query).
     pub async fn prepare(&self, sql: &str) -> Result<Prepared, TablesError> {
         crate::sql::prepare(self, sql).await
+    }
+
+    /// A table itself.
+    pub(crate) fn table(&self, name: &str) -> Option<&Arc<PinnedTable>> {
+        self.tables.get(name)
+    }
+
+    /// A table or one of its views, as DataFusion reads it.
+    pub(crate) fn provider(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        provider(name, &self.tables)
     }
 
     /// A DataFusion session whose only catalog is this one.
@@ -157,6 +167,15 @@ pub(crate) fn base_name(name: &str) -> (&str, &'static str) {
 
 type Tables = BTreeMap<String, Arc<PinnedTable>>;
 
+fn provider(name: &str, tables: &Tables) -> Option<Arc<dyn TableProvider>> {
+    let (base, table, view) = View::of(name, tables)?;
+    Some(match view {
+        View::None => table.clone(),
+        View::Latest => Arc::new(Latest::of(base, table.clone())),
+        View::All => Arc::new(table.whole()),
+    })
+}
+
 /// The pinned tables as DataFusion looks them up; views are made when they are asked for.
 #[derive(Debug)]
 struct Pinned(Arc<Tables>);
@@ -168,13 +187,7 @@ impl SchemaProvider for Pinned {
     }
 
     async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
-        Ok(View::of(name, &self.0).map(|(base, table, view)| -> Arc<dyn TableProvider> {
-            match view {
-                View::None => table.clone(),
-                View::Latest => Arc::new(Latest::of(base, table.clone())),
-                View::All => Arc::new(table.whole()),
-            }
-        }))
+        Ok(provider(name, &self.0))
     }
 
     async fn table_type(&self, name: &str) -> PlanResult<Option<TableType>> {

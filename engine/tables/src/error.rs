@@ -142,6 +142,37 @@ pub enum TablesError {
         /// The statement's first words.
         statement: String,
     },
+    /// A query whose rows aren't final when they come, so that it can't be followed.
+    #[error("{reason}, so SUBSCRIBE can't follow it: {rewrite}")]
+    NotLive {
+        /// Why.
+        reason: String,
+        /// What to write instead.
+        rewrite: String,
+    },
+    /// A live query where an answer with an end is wanted.
+    #[error("SUBSCRIBE has no end: ask it of a running engine, through a door that gives rows as they come")]
+    Endless,
+    /// A recorder, which may miss no row, has not read for too long.
+    #[error(
+        "the reader fell too far behind: {rows} rows of `{table}` after position {position} are no longer in memory; they are in the          table, subscribe again with FROM"
+    )]
+    FellBehind {
+        /// Table.
+        table: String,
+        /// How many rows it missed.
+        rows: u64,
+        /// The newest position that it has in full.
+        position: i64,
+    },
+    /// The windows of a live query that are open hold too many rows.
+    #[error("the open windows hold more than {} MiB of rows of `{table}`: group by a narrower window", bytes >> 20)]
+    WideWindow {
+        /// Table.
+        table: String,
+        /// What they may hold.
+        bytes: usize,
+    },
     /// A query that can't be parsed, planned or run.
     #[error("{message}")]
     Sql {

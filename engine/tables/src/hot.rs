@@ -1,5 +1,6 @@
-//! Which rows of a table wait for the next commit?
+//! Which rows of a table wait for the next commit, and which are kept beyond it for live queries?
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -18,6 +19,11 @@ const SEAL_BATCHES: usize = 64;
 /// Rows since the last commit, in the order of their positions.
 #[derive(Debug, Default)]
 pub(crate) struct Hot {
+    /// Rows that are committed, and kept since someone follows the table.
+    recent: VecDeque<Arc<HotBatch>>,
+    recent_bytes: usize,
+    /// Rows taken in so far, without those that were forgotten.
+    taken: u64,
     sealed: Vec<Arc<HotBatch>>,
     tail: Vec<Arc<HotBatch>>,
     tail_rows: usize,
@@ -38,6 +44,7 @@ impl Hot {
     pub(crate) fn push(&mut self, rows: RecordBatch, position: i64) {
         let ends = vec![(position, rows.num_rows())];
         let batch = HotBatch::new(rows, ends);
+        self.taken += batch.rows.num_rows() as u64;
         self.tail_rows += batch.rows.num_rows();
         self.bytes += batch.bytes;
         self.tail.push(Arc::new(batch));
@@ -68,9 +75,47 @@ impl Hot {
         (!batches.is_empty()).then_some(batches)
     }
 
+    /// Rows taken in so far, without those that were forgotten.
+    pub(crate) fn taken(&self) -> u64 {
+        self.taken
+    }
+
+    /// The rows after a position that are still in memory; those from before a change of the table's columns have the columns of
+    /// then.
+    pub(crate) fn after(&self, position: i64) -> Vec<Arc<HotBatch>> {
+        let first = self.recent.partition_point(|batch| batch.position() <= position);
+        let mut pieces: Vec<_> = self.recent.range(first..).filter_map(|batch| batch.after(position)).collect();
+        for list in [&self.sealed, &self.tail] {
+            let first = list.partition_point(|batch| batch.position() <= position);
+            pieces.extend(list[first..].iter().filter_map(|batch| batch.after(position)));
+        }
+        pieces
+    }
+
+    /// Bytes of the rows that are kept for those who follow the table.
+    pub(crate) fn recent_bytes(&self) -> usize {
+        self.recent_bytes
+    }
+
+    /// Position of the oldest rows that are kept for those who follow the table.
+    pub(crate) fn recent_position(&self) -> Option<i64> {
+        self.recent.front().map(|batch| batch.position())
+    }
+
+    /// Lets the oldest of them go.
+    pub(crate) fn release_oldest(&mut self) {
+        self.recent_bytes -= self.recent.pop_front().map_or(0, |batch| batch.bytes);
+    }
+
+    /// Lets all of them go.
+    pub(crate) fn release(&mut self) {
+        self.recent.clear();
+        self.recent_bytes = 0;
+    }
+
     /// Gives every row the columns that its table has gained.
     pub(crate) fn widen(&mut self, schema: &SchemaRef) {
-        self.change(|batch| Some(HotBatch::new(schema::widened(&batch.rows, schema), batch.ends.clone())));
+        self.change(|batch| Some(Arc::new(batch.widened(schema))));
     }
 
     /// Forgets the rows of some sessions, and gives their number.
@@ -78,17 +123,29 @@ impl Hot {
         let rows = |hot: &Self| hot.pin().iter().map(|batch| batch.rows.num_rows()).sum::<usize>();
         let before = rows(self);
         self.change(|batch| batch.without(sessions));
-        before - rows(self)
+        let forgotten = before - rows(self);
+        let kept = |rows: &VecDeque<Arc<HotBatch>>| rows.iter().map(|batch| batch.rows.num_rows()).sum::<usize>();
+        let before = kept(&self.recent);
+        self.recent = self.recent.iter().filter_map(|batch| batch.without(sessions)).collect();
+        self.recent_bytes = self.recent.iter().map(|batch| batch.bytes).sum();
+        self.taken -= (forgotten + before - kept(&self.recent)) as u64;
+        forgotten
     }
 
-    /// Forgets the rows at or before `position`.
-    pub(crate) fn drop_up_to(&mut self, position: i64) {
+    /// The rows at or before `position` no longer wait; they are kept beyond it when someone follows the table.
+    pub(crate) fn drop_up_to(&mut self, position: i64, followed: bool) {
+        if followed {
+            let gone = self.sealed.iter().chain(&self.tail).filter_map(|batch| batch.up_to(position));
+            let gone: Vec<_> = gone.collect();
+            self.recent_bytes += gone.iter().map(|batch| batch.bytes).sum::<usize>();
+            self.recent.extend(gone);
+        }
         self.change(|batch| batch.after(position));
     }
 
-    fn change(&mut self, change: impl Fn(&HotBatch) -> Option<HotBatch>) {
+    fn change(&mut self, change: impl Fn(&Arc<HotBatch>) -> Option<Arc<HotBatch>>) {
         for list in [&mut self.sealed, &mut self.tail] {
-            *list = list.iter().filter_map(|batch| change(batch).map(Arc::new)).collect();
+            *list = list.iter().filter_map(&change).collect();
         }
         self.tail_rows = self.tail.iter().map(|batch| batch.rows.num_rows()).sum();
         self.bytes = self.sealed.iter().chain(&self.tail).map(|batch| batch.bytes).sum();
@@ -125,26 +182,54 @@ impl HotBatch {
         if cut == 0 { 0 } else { self.ends[cut - 1].1 }
     }
 
+    /// Position of the last row.
+    fn position(&self) -> i64 {
+        self.ends.last().map_or(i64::MIN, |(position, _)| *position)
+    }
+
+    /// About the bytes of the rows.
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The rows with the columns that their table has gained.
+    pub(crate) fn widened(&self, schema: &SchemaRef) -> Self {
+        Self::new(schema::widened(&self.rows, schema), self.ends.clone())
+    }
+
+    /// What stands at or before a position.
+    fn up_to(self: &Arc<Self>, position: i64) -> Option<Arc<Self>> {
+        let rows = self.rows_up_to(Some(position));
+        if rows == self.rows.num_rows() {
+            return Some(self.clone());
+        }
+        let ends = self.ends.iter().filter(|(at, _)| *at <= position).copied().collect();
+        (rows > 0).then(|| Arc::new(Self::new(self.rows.slice(0, rows), ends)))
+    }
+
     /// What is left after a position.
-    fn after(&self, position: i64) -> Option<Self> {
+    fn after(self: &Arc<Self>, position: i64) -> Option<Arc<Self>> {
         let gone = self.rows_up_to(Some(position));
+        if gone == 0 {
+            return Some(self.clone());
+        }
         let ends: Vec<(i64, usize)> = self.ends.iter().filter(|(at, _)| *at > position).map(|(at, rows)| (*at, rows - gone)).collect();
-        (!ends.is_empty()).then(|| Self::new(self.rows.slice(gone, self.rows.num_rows() - gone), ends))
+        (!ends.is_empty()).then(|| Arc::new(Self::new(self.rows.slice(gone, self.rows.num_rows() - gone), ends)))
     }
 
     /// What is left without some sessions.
-    fn without(&self, sessions: &[String]) -> Option<Self> {
+    fn without(&self, sessions: &[String]) -> Option<Arc<Self>> {
         let of = self.rows.column_by_name(schema::SESSION).expect("every table has its session").as_string::<i32>();
         let kept: Vec<bool> = (0..of.len()).map(|row| !sessions.iter().any(|session| session == of.value(row))).collect();
         let up_to = |rows: usize| kept[..rows].iter().filter(|kept| **kept).count();
         let ends: Vec<(i64, usize)> = self.ends.iter().map(|(at, rows)| (*at, up_to(*rows))).collect();
         let rows = filter_record_batch(&self.rows, &BooleanArray::from(kept)).expect("a choice for each row");
-        (rows.num_rows() > 0).then(|| Self::new(rows, ends))
+        (rows.num_rows() > 0).then(|| Arc::new(Self::new(rows, ends)))
     }
 }
 
 /// Bytes of the rows themselves: a batch decoded from a message shares its buffers with others.
-fn rows_bytes(rows: &RecordBatch) -> usize {
+pub(crate) fn rows_bytes(rows: &RecordBatch) -> usize {
     let column_bytes = |column: &Arc<dyn Array>| {
         let data = column.to_data();
         data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size())
@@ -178,13 +263,18 @@ mod tests {
         for cut in [-1, 6, 7, 63, 64, 100, 148, 149, 1000] {
             let taken = hot.between(None, cut).map_or_else(Vec::new, |batches| values(&batches));
             let mut rest = Hot { sealed: hot.sealed.clone(), tail: hot.tail.clone(), ..Hot::default() };
-            rest.drop_up_to(cut);
+            rest.drop_up_to(cut, true);
             let kept = values(&rest.pin().iter().map(|batch| batch.rows.clone()).collect::<Vec<_>>());
             let expected = if cut < 7 { 0 } else { (cut + 1).min(150) * 10 };
             assert_eq!(taken.len() as i64, expected, "cut {cut}");
             let since = hot.between(Some(63), cut).map_or_else(Vec::new, |batches| values(&batches));
             assert_eq!(since, taken.get(640..).unwrap_or_default(), "from 63 to {cut}");
             assert_eq!([taken, kept].concat(), (0..1500).collect::<Vec<i64>>(), "cut {cut}");
+            for follower in [-1, 7, 64, 99, 149] {
+                let live: Vec<_> = rest.after(follower).iter().map(|batch| batch.rows.clone()).collect();
+                assert_eq!(values(&live), ((follower + 1) * 10..1500).collect::<Vec<i64>>(), "{follower}, cut {cut}");
+            }
+            assert_eq!(rest.recent_bytes() + rest.bytes(), hot.bytes(), "cut {cut}");
             assert_eq!(rest.bytes(), rest.pin().iter().map(|batch| rows_bytes(&batch.rows)).sum::<usize>());
         }
         assert_eq!(hot.bytes(), 1500 * 8);

@@ -6,6 +6,7 @@
 //! from its first commit on, whichever process made it. A cold file's rows stand by session, time and key, and scans say so.
 //! Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
+//! A live query gives each row once, when it is final; whoever follows the tables costs their writer nothing.
 
 mod append;
 mod catalog;
@@ -16,6 +17,7 @@ mod forget;
 mod hot;
 mod keep_order;
 mod latest;
+mod live;
 mod merge;
 pub mod output;
 mod provider;
@@ -35,6 +37,7 @@ mod visible;
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};
+pub use live::{Event, Narrow, Progress, Subscription, is_subscription};
 pub use merge::Merged;
 pub use output::Format;
 pub use reader::Reader;

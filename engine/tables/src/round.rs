@@ -171,6 +171,7 @@ impl Inner {
             shown.said.extend(shown.waiting.drain(..looked.heard));
             shown.follow();
         }
+        tables.release();
         tables.looked = Instant::now();
         Ok(())
     }

@@ -23,9 +23,10 @@ use proprio_core::schema::{FieldExt, meta, text};
 
 use crate::catalog::{self, Answer, Catalog};
 use crate::error::{TablesError, nearest};
-use crate::schema;
+use crate::{live, schema};
 use as_of::{AsOfQueryPlanner, AsOfRelationPlanner, PushFilterBelowAsOf};
 
+pub(crate) use as_of::AsOfJoin;
 pub use functions::{Function, functions};
 pub(crate) use parse::parse;
 
@@ -67,6 +68,14 @@ impl Prepared {
         }
     }
 
+    /// Its plan; `None` for a statement that is answered without one.
+    pub(crate) fn into_plan(self) -> Option<LogicalPlan> {
+        match self.plan {
+            Planned::Answered(_) => None,
+            Planned::Query(plan) => Some(*plan),
+        }
+    }
+
     /// Starts it, with the values of its parameters.
     ///
     /// # Errors
@@ -105,6 +114,9 @@ pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, Ta
     let state = context.state();
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
+    }
+    if live::is_subscription(sql) {
+        return Err(TablesError::Endless);
     }
     let mut statement = parse(&state, sql)?;
     match allowed(&statement)? {

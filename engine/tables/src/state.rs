@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion::logical_expr::Expr;
-use proprio_core::table::system;
+use proprio_core::table::{Reached, system};
 use proprio_core::{TableChunk, TableSpec};
 
 use crate::cold::Cold;
 use crate::error::TablesError;
 use crate::hot::Hot;
+use crate::live::Followers;
 use crate::provider::PinnedTable;
 use crate::schema;
 use crate::store::COMMIT_INTERVAL;
@@ -32,6 +33,11 @@ pub(crate) struct Tables {
     /// When the versions of other processes were last looked for.
     pub(crate) looked: Instant,
     pub(crate) shown: Shown,
+    /// How far the rig has come, as of the newest position that was told of.
+    pub(crate) reached: Option<Arc<Reached>>,
+    /// The same, of a position whose rows have not been appended yet.
+    pub(crate) reaching: Option<Reached>,
+    pub(crate) followers: Followers,
 }
 
 /// Which runs the tables show, and what that follows from.
@@ -79,13 +85,16 @@ pub(crate) struct Table {
     /// Version of a transaction that was begun and of which it isn't known whether it came through.
     pub(crate) attempted: Option<i64>,
     operational: bool,
+    /// How many live queries follow it.
+    pub(crate) followed: usize,
 }
 
 impl Table {
     pub(crate) async fn open(cold: Cold, app_id: &str, operational: bool) -> Result<Self, TablesError> {
         let committed = cold.committed(app_id).await?;
         let appended = committed.filter(|_| operational).unwrap_or(i64::MIN);
-        Ok(Self { schema: cold.schema.clone(), hot: Hot::default(), appended, cold, committed, attempted: None, operational })
+        let (schema, hot) = (cold.schema.clone(), Hot::default());
+        Ok(Self { schema, hot, appended, cold, committed, attempted: None, operational, followed: 0 })
     }
 
     /// Up to where its rows go with a round at `position`.
@@ -109,7 +118,7 @@ impl Table {
 
     /// Takes in the version that holds the rows up to `version`, and lets them go.
     pub(crate) fn committed_to(&mut self, cold: Cold, version: i64) {
-        self.hot.drop_up_to(version);
+        self.hot.drop_up_to(version, self.followed > 0);
         self.committed = Some(version);
         self.attempted = None;
         self.take_in(cold);
@@ -128,8 +137,19 @@ impl Table {
 impl Tables {
     pub(crate) fn new(by_name: BTreeMap<String, Table>, follows: bool) -> Self {
         let position = by_name.values().filter_map(Table::position).max().unwrap_or(-1);
-        let (now, shown) = (Instant::now(), Shown { follows, ..Shown::default() });
-        Self { by_name, position, committed: position, last_round: now, commit_every: COMMIT_INTERVAL, looked: now, shown }
+        let now = Instant::now();
+        Self {
+            by_name,
+            position,
+            committed: position,
+            last_round: now,
+            commit_every: COMMIT_INTERVAL,
+            looked: now,
+            shown: Shown { follows, ..Shown::default() },
+            reached: None,
+            reaching: None,
+            followers: Followers::default(),
+        }
     }
 
     pub(crate) fn hot_bytes(&self) -> usize {
@@ -161,6 +181,9 @@ impl Tables {
             self.by_name.get_mut(&chunk.table).expect("its rows were made to fit it").push(rows, chunk.position);
         }
         self.position = self.position.max(position);
+        if let Some(reached) = self.reaching.take_if(|reaching| reaching.position <= position) {
+            self.reached = Some(Arc::new(reached));
+        }
         Ok(())
     }
 
@@ -186,12 +209,17 @@ impl Tables {
 
     /// Every table as it stands now.
     pub(crate) fn pin(&self) -> BTreeMap<String, Arc<PinnedTable>> {
+        self.pin_some(|_| true)
+    }
+
+    /// Some tables as they stand now.
+    pub(crate) fn pin_some(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Arc<PinnedTable>> {
         let pinned = |(name, table): (&String, &Table)| {
             let Table { schema, hot, cold, .. } = table;
             let pinned = PinnedTable { schema: schema.clone(), hot: hot.pin(), cold: Some(cold.scan.clone()), shown: self.shown.of(name) };
             (name.clone(), Arc::new(pinned))
         };
-        self.by_name.iter().map(pinned).collect()
+        self.by_name.iter().filter(|(name, _)| wanted(name)).map(pinned).collect()
     }
 }
 

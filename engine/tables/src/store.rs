@@ -7,11 +7,13 @@ use std::time::Duration;
 
 use arrow_array::RecordBatch;
 use datafusion::execution::SessionState;
+use proprio_core::table::Reached;
 use proprio_core::{TableChunk, TableSpec};
 
 use crate::catalog::{self, Answer, Catalog};
 use crate::cold::Cold;
 use crate::error::TablesError;
+use crate::live::Bell;
 use crate::round::Round;
 use crate::schema;
 use crate::state::{self, Table, Tables, Wanted};
@@ -43,6 +45,8 @@ pub(crate) struct Inner {
     /// Files are merged, vacuumed, or rid of rows by one at a time, taken before `round`: what is being merged may hold rows
     /// that are to be forgotten.
     pub(crate) rewriting: tokio::sync::Mutex<()>,
+    /// Rung when rows have come.
+    pub(crate) bell: Arc<Bell>,
 }
 
 impl Store {
@@ -79,6 +83,7 @@ impl Store {
             tables: Mutex::new(Tables::new(BTreeMap::new(), follows)),
             round: tokio::sync::Mutex::default(),
             rewriting: tokio::sync::Mutex::default(),
+            bell: Arc::default(),
         };
         let tables = inner.open_tables(state::wanted(specs)?).await?;
         *inner.lock() = Tables::new(tables, follows);
@@ -99,7 +104,16 @@ impl Store {
         let rows = chunks.iter().map(|chunk| self.inner.conform(chunk, false)).collect::<Result<Vec<_>, _>>()?;
         let mut tables = self.inner.lock();
         tables.append(chunks, rows, position)?;
-        Ok(tables.hot_bytes())
+        let bytes = tables.hot_bytes();
+        drop(tables);
+        self.inner.bell.ring();
+        Ok(bytes)
+    }
+
+    /// Says how far the rig will have come once the rows up to `reached.position` have been appended, which happens next: live
+    /// queries emit their windows by it.
+    pub fn reach(&self, reached: Reached) {
+        self.inner.lock().reaching = Some(reached);
     }
 
     /// Takes rows of an operational table in, whatever their position. They are committed with the next round.
@@ -109,6 +123,7 @@ impl Store {
     pub fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError> {
         let rows = self.inner.conform(chunk, true)?;
         self.inner.lock().append_operational(chunk, rows);
+        self.inner.bell.ring();
         Ok(())
     }
 
@@ -205,6 +220,14 @@ impl Store {
     pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
         self.refresh().await;
         self.catalog().query(sql).await
+    }
+}
+
+/// Live queries get what has come, and end.
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.inner.lock().followers.close();
+        self.inner.bell.ring();
     }
 }
 

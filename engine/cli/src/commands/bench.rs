@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::connect::free_endpoint;
-use crate::latency::{self, Recording};
+use crate::latency::{self, Followers, Recording};
 
 /// The recording may slow an alert by so much.
 const RATIO_MAX: f64 = 1.10;
@@ -23,6 +23,37 @@ pub struct Args {
 #[derive(Debug, Subcommand)]
 enum Bench {
     Recording(RecordingArgs),
+    Live(LiveArgs),
+}
+
+/// From a sensor's sample to its row in a live query, over zenoh on loopback and within the engine; and what it does to alerts that
+/// many follow, of whom some never read.
+#[derive(Debug, clap::Args)]
+struct LiveArgs {
+    /// Live queries that read, each another.
+    #[arg(long, default_value_t = 40)]
+    reading: usize,
+    /// Live queries that never read.
+    #[arg(long, default_value_t = 10)]
+    silent: usize,
+    /// Seconds that a round lasts: one with nobody, one with a single live query, one with all.
+    #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    seconds: u32,
+    /// Answer in JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct LiveOutcome {
+    reading: usize,
+    silent: usize,
+    /// To the alert, the path that nobody may slow down.
+    alerts: Quantiles,
+    /// To the row; none where nobody reads.
+    rows: Option<Quantiles>,
+    /// Rows that were dropped for those who never read.
+    dropped: u64,
 }
 
 /// From a sensor's sample to the alert that it causes, over zenoh on loopback, with the recording on and off in turn.
@@ -58,7 +89,7 @@ struct Outcome {
 
 #[derive(Serialize)]
 struct Quantiles {
-    alerts: usize,
+    count: usize,
     p50_ms: f64,
     p95_ms: f64,
     p99_ms: f64,
@@ -66,7 +97,10 @@ struct Quantiles {
 
 /// Measures, and prints what was found; speed is no error.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let Bench::Recording(args) = args.bench;
+    let args = match args.bench {
+        Bench::Recording(args) => args,
+        Bench::Live(args) => return live(&args).await,
+    };
     let data = args.data.unwrap_or_else(std::env::temp_dir);
     let bar = ProgressBar::new(u64::from(args.rounds) * 2);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left").expect("the template is right"));
@@ -75,7 +109,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         // Each comes first as often as the other, so that a drift of the machine favours neither.
         let order = if round % 2 == 0 { [Recording::On, Recording::Off] } else { [Recording::Off, Recording::On] };
         for recording in order {
-            let measured = latency::round(recording, args.seconds, &data, &free_endpoint()?).await?;
+            let measured = latency::round(recording, Followers::default(), args.seconds, &data, &free_endpoint()?).await?.alerts;
             if recording == Recording::On {
                 on.extend(measured)
             } else {
@@ -94,6 +128,27 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn live(args: &LiveArgs) -> anyhow::Result<ExitCode> {
+    let rounds = [(0, 0), (1, 0), (args.reading.max(1), args.silent)];
+    let mut outcomes = Vec::new();
+    for (reading, silent) in rounds {
+        let followers = Followers { reading, silent };
+        let measured = latency::round(Recording::On, followers, args.seconds, &std::env::temp_dir(), &free_endpoint()?).await?;
+        let rows = (reading > 0).then(|| Quantiles::of(measured.rows)).transpose()?;
+        outcomes.push(LiveOutcome { reading, silent, alerts: Quantiles::of(measured.alerts)?, rows, dropped: measured.dropped });
+    }
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("reading silent  alerts p50 ms   p99 ms    rows p50 ms   p99 ms  dropped");
+    for LiveOutcome { reading, silent, alerts, rows, dropped } in outcomes {
+        let rows = rows.map_or_else(|| format!("{:>14} {:>8}", "–", "–"), |rows| format!("{:>14.3} {:>8.3}", rows.p50_ms, rows.p99_ms));
+        println!("{reading:>7} {silent:>6} {:>14.3} {:>8.3} {rows} {dropped:>8}", alerts.p50_ms, alerts.p99_ms);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
 impl Outcome {
     fn of(on: Vec<f64>, off: Vec<f64>) -> anyhow::Result<Self> {
         let (on, off) = (Quantiles::of(on)?, Quantiles::of(off)?);
@@ -102,9 +157,9 @@ impl Outcome {
     }
 
     fn print(&self) {
-        println!("recording    alerts   p50 ms   p95 ms   p99 ms");
-        for (name, Quantiles { alerts, p50_ms, p95_ms, p99_ms }) in [("on", &self.on), ("off", &self.off)] {
-            println!("{name:<9} {alerts:>9} {p50_ms:>8.3} {p95_ms:>8.3} {p99_ms:>8.3}");
+        println!("recording     count   p50 ms   p95 ms   p99 ms");
+        for (name, Quantiles { count, p50_ms, p95_ms, p99_ms }) in [("on", &self.on), ("off", &self.off)] {
+            println!("{name:<9} {count:>9} {p50_ms:>8.3} {p95_ms:>8.3} {p99_ms:>8.3}");
         }
         let Self { p50_ratio, p95_ratio, p99_ratio, .. } = self;
         println!("on / off            {p50_ratio:>8.3} {p95_ratio:>8.3} {p99_ratio:>8.3}");
@@ -115,9 +170,9 @@ impl Outcome {
 impl Quantiles {
     /// By nearest rank.
     fn of(mut milliseconds: Vec<f64>) -> anyhow::Result<Self> {
-        anyhow::ensure!(!milliseconds.is_empty(), "no alert came");
+        anyhow::ensure!(!milliseconds.is_empty(), "nothing came");
         milliseconds.sort_by(f64::total_cmp);
         let at = |share: f64| milliseconds[((milliseconds.len() as f64 * share).ceil() as usize).clamp(1, milliseconds.len()) - 1];
-        Ok(Self { alerts: milliseconds.len(), p50_ms: at(0.50), p95_ms: at(0.95), p99_ms: at(0.99) })
+        Ok(Self { count: milliseconds.len(), p50_ms: at(0.50), p95_ms: at(0.95), p99_ms: at(0.99) })
     }
 }

@@ -9,8 +9,8 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use proprio_tables::{Format, TableSize, TablesError, merge_tables, table_sizes, vacuum_tables};
 use proprio_zenoh::ArrivalClock;
 
-use super::sql::print;
 use crate::running::Running;
+use crate::shell::Show;
 
 /// Shows each table's committed rows, files, bytes, and the times of its oldest and newest row.
 ///
@@ -52,7 +52,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if sizes.is_empty() {
         return Err(TablesError::NoTables { path: args.data.join("tables") }.into());
     }
-    print(&[rows(&sizes)?], if args.json { Format::Json } else { Format::Table })?;
+    Show::new(if args.json { Format::Json } else { Format::Table }).answer(&[rows(&sizes)?])?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -293,6 +293,7 @@ impl Live {
     fn advance(&mut self, messages: &[Recorded]) -> anyhow::Result<Vec<Alert>> {
         let Some(last) = messages.last() else { return Ok(Vec::new()) };
         let chunks = self.fold.advance(messages)?;
+        self.sink.reach(self.fold.worker().reached());
         self.sink.append(&chunks, last.position).context("rows can't be taken into the tables")?;
         for chunk in &chunks {
             *self.table_rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;

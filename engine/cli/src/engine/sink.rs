@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proprio_core::TableChunk;
+use proprio_core::table::Reached;
 use proprio_tables::{Store, TablesError};
 
 /// Tables that rows are appended to, with a transaction each (contract 8).
@@ -13,6 +14,8 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When rows don't fit their table.
     fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError>;
+    /// Says how far the rig will have come with the rows that are appended next; who follows the tables wants to know.
+    fn reach(&self, _: Reached) {}
     /// Takes rows that are outside the law of same bytes.
     ///
     /// # Errors
@@ -29,6 +32,10 @@ pub trait Sink: Send + Sync {
 impl Sink for Store {
     fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError> {
         Self::append(self, chunks, position).map(drop)
+    }
+
+    fn reach(&self, reached: Reached) {
+        Self::reach(self, reached);
     }
 
     fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError> {

@@ -13,10 +13,27 @@ fn alerts_are_measured_with_the_recording_on_and_off() {
     for side in ["on", "off"] {
         let figure = |name: &str| outcome[side][name].as_f64().unwrap_or_else(|| panic!("{side} {name}: {text}"));
         // 125 samples, each of which toggles the alert; those that warm it up are left out.
-        assert!(figure("alerts") > 50.0, "{text}");
+        assert!(figure("count") > 50.0, "{text}");
         assert!(0.0 < figure("p50_ms") && figure("p50_ms") <= figure("p95_ms") && figure("p95_ms") <= figure("p99_ms"), "{text}");
     }
     assert!(outcome["p50_ratio"].as_f64() > Some(0.0) && outcome["p99_ratio"].as_f64() > Some(0.0), "{text}");
     let left = std::fs::read_dir(data.path()).expect("the folder stays").count();
     assert_eq!(left, 0, "the bench removes what it recorded");
+}
+
+#[test]
+fn live_rows_are_timed_beside_alerts() {
+    let bench = ["bench", "live", "--reading", "3", "--silent", "2", "--seconds", "1", "--json"];
+    let output = finish(proprio().args(bench));
+    let text = String::from_utf8(output.stdout).expect("text");
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    let rounds: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
+    let followers: Vec<_> = rounds.iter().map(|round| (round["reading"].as_u64(), round["silent"].as_u64())).collect();
+    assert_eq!(followers, [(Some(0), Some(0)), (Some(1), Some(0)), (Some(3), Some(2))]);
+    assert!(rounds[0]["rows"].is_null());
+    for round in &rounds[1..] {
+        let count = |what: &str| round[what]["count"].as_u64();
+        assert!(count("rows") > Some(50) && count("rows") == count("alerts"), "every sample has its alert and its row: {text}");
+        assert!(round["rows"]["p99_ms"].as_f64() >= round["rows"]["p50_ms"].as_f64(), "{text}");
+    }
 }

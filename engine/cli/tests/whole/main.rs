@@ -16,3 +16,4 @@ mod real_kills;
 mod rebuild;
 mod reload;
 mod sessions;
+mod shell;

@@ -2,6 +2,7 @@
 
 use proprio_core::TimeNs;
 use proprio_core::control::ClockStatus;
+use proprio_core::table::Reached;
 use serde::{Deserialize, Serialize};
 
 use super::Worker;
@@ -74,6 +75,18 @@ impl Worker {
             clock: source.state.clock.as_ref().map(DeviceClock::status),
             rate_hz: source.state.rate.measured_hz(),
         })
+    }
+
+    /// How far its tables have come: a table is as far as the slowest of its streams.
+    pub fn reached(&self) -> Reached {
+        let table = |(name, streams): (&String, &Vec<usize>)| {
+            (name.clone(), streams.iter().map(|stream| self.watermarks[*stream]).min().unwrap_or(i64::MAX))
+        };
+        Reached {
+            position: self.position,
+            session: self.session.as_ref().map_or_else(String::new, |session| session.id.clone()),
+            watermarks: self.wiring.streams.iter().map(table).collect(),
+        }
     }
 
     /// Per step: what waits, up to where it has come, and for which sensors it waits.

@@ -95,3 +95,27 @@ fn what_waits_beyond_the_bound_makes_the_lowest_source_idle() {
     let chunks = worker(&plan(rig(), &STEPS)).advance(&record(events));
     assert!(!table(&chunks, "both").is_empty(), "sensor 1 never spoke, and no longer holds the others");
 }
+
+#[test]
+fn no_row_comes_behind_what_its_table_has_reached() {
+    let plan = full_plan();
+    let (mut compared, mut ended) = (0, 0);
+    for seed in 0..20 {
+        let recording = scenario::scenario(&plan, seed);
+        let mut worker = worker(&plan);
+        let mut reached = worker.reached();
+        for messages in recording.chunks(7) {
+            for chunk in worker.advance(messages) {
+                let Some(watermark) = reached.watermarks.get(&chunk.table).filter(|_| chunk.session == reached.session) else { continue };
+                compared += chunk.rows.num_rows();
+                let early = rows::times(&chunk.rows).iter().find(|time| *time <= watermark);
+                assert_eq!(early, None, "seed {seed}: a row of `{}` behind {watermark}", chunk.table);
+            }
+            reached = worker.reached();
+            assert_eq!(reached.position, messages.last().expect("not empty").position);
+            assert!(!reached.watermarks.contains_key("events"), "marks come at any time");
+            ended += usize::from(reached.session.is_empty());
+        }
+    }
+    assert!(compared > 1000 && ended > 0, "{compared} rows, {ended} times without a session");
+}

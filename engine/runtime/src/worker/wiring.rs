@@ -1,4 +1,8 @@
-//! Where a plan's rows go: which step reads which stream, and which table a sensor's rows land in.
+//! Where a plan's rows go: which step reads which stream, and which table each stream's rows land in.
+
+use std::collections::BTreeMap;
+
+use proprio_core::table::system;
 
 use crate::plan::Plan;
 
@@ -8,6 +12,8 @@ pub(super) struct Wiring {
     pub(super) source_tables: Vec<Option<String>>,
     /// Per stream: the (step, port) pairs that read it.
     pub(super) readers: Vec<Vec<(usize, usize)>>,
+    /// Per table whose rows come from streams alone: those streams. Marks and notes are written at any time beside them.
+    pub(super) streams: BTreeMap<String, Vec<usize>>,
 }
 
 impl Wiring {
@@ -19,6 +25,14 @@ impl Wiring {
                 readers[*input].push((step, port));
             }
         }
-        Self { source_tables: plan.rig.sensors.iter().map(|sensor| kept(sensor.kind.name())).collect(), readers }
+        let source_tables: Vec<Option<String>> = plan.rig.sensors.iter().map(|sensor| kept(sensor.kind.name())).collect();
+        let tables = source_tables.iter().chain(plan.steps.iter().map(|step| &step.table)).enumerate();
+        let mut streams: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (stream, table) in tables {
+            table.iter().for_each(|table| streams.entry(table.clone()).or_default().push(stream));
+        }
+        let written_beside = system::tables().into_iter().map(|table| table.name).filter(|name| name != system::ALERTS);
+        written_beside.for_each(|name| drop(streams.remove(&name)));
+        Self { source_tables, readers, streams }
     }
 }

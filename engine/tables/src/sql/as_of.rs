@@ -101,6 +101,16 @@ impl AsOfJoin {
         Ok(Self { left, right, keys, times, comparison, tolerance, schema })
     }
 
+    /// The left time, when the match is the newest row before it: one after it may still come.
+    pub(crate) fn looks_back_from(&self) -> Option<&Expr> {
+        (!self.comparison.is_forward).then_some(&self.times.0)
+    }
+
+    /// The pairs that must be equal, the left one first.
+    pub(crate) fn equal(&self) -> &[(Expr, Expr)] {
+        &self.keys
+    }
+
     fn into_plan(self) -> LogicalPlan {
         LogicalPlan::Extension(Extension { node: Arc::new(self) })
     }

@@ -7,6 +7,7 @@ mod forget;
 mod lab;
 mod layout;
 mod lineage;
+mod live;
 mod merge;
 mod questions;
 mod rounds;
