@@ -6,6 +6,7 @@
 //! from its first commit on, whichever process made it. Nothing here writes through SQL. A table's columns in SQL
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 
+mod access;
 mod append;
 mod catalog;
 mod cold;
@@ -25,6 +26,7 @@ mod state;
 mod store;
 mod visible;
 
+pub use access::Access;
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};

@@ -23,7 +23,7 @@ const SHOW_TABLES: &str =
 
 /// One read-only statement, parsed, checked and planned over a pinned catalog. Whoever answers it again, with the rows of then,
 /// prepares it again.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Prepared {
     context: SessionContext,
     plan: Planned,
@@ -71,14 +71,17 @@ impl Prepared {
 }
 
 /// Parses, checks and plans one statement.
-pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
-    let context = catalog.session();
+pub(crate) async fn prepare(catalog: &Catalog, context: SessionContext, sql: &str) -> Result<Prepared, TablesError> {
     let state = context.state();
     let dialect = state.config().options().sql_parser.dialect;
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
     }
     let mut statement = state.sql_to_statement(sql, &dialect)?;
+    if catalog.hides && is_explain(&statement) {
+        // A plan names files and counts rows of every session.
+        return Err(TablesError::Sql { message: "EXPLAIN tells of all sessions, and you may see some alone; ask without it".to_owned() });
+    }
     match allowed(&statement)? {
         Allowed::Describe(table) => return Ok(Prepared { context, plan: Planned::Answered(describe(catalog, &table)?) }),
         Allowed::ShowTables => statement = state.sql_to_statement(SHOW_TABLES, &dialect)?,
@@ -93,6 +96,14 @@ pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, Ta
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| TablesError::ReadOnly { statement: first_words(sql) })?;
     Ok(Prepared { context, plan: Planned::Query(Box::new(plan)) })
+}
+
+fn is_explain(statement: &Statement) -> bool {
+    match statement {
+        Statement::Explain(_) => true,
+        Statement::Statement(inner) => matches!(inner.as_ref(), ast::Statement::Explain { .. }),
+        _ => false,
+    }
 }
 
 enum Allowed {
