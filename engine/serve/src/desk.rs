@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -11,6 +12,7 @@ use arrow_schema::SchemaRef;
 use datafusion::common::ParamValues;
 use futures::stream::{BoxStream, StreamExt as _};
 use proprio_tables::{Catalog, Prepared};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::error::AskError;
@@ -56,14 +58,16 @@ pub struct Desk {
     all: Arc<Semaphore>,
     each: Mutex<HashMap<Option<String>, Arc<Semaphore>>>,
     checks: Semaphore,
+    /// Threads that queries keep busy, so that the doors' own stay free.
+    queries: Handle,
     closing: watch::Receiver<bool>,
 }
 
 impl Desk {
-    /// Over tables, for users, until `closing` says that the doors close.
-    pub fn new(tables: Tables, users: Users, closing: watch::Receiver<bool>) -> Self {
+    /// Over tables, for users, with threads for queries, until `closing` says that the doors close.
+    pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>) -> Self {
         let (all, checks) = (Arc::new(Semaphore::new(QUERIES)), Semaphore::new(CHECKS));
-        Self { tables, users, all, each: Mutex::default(), checks, closing }
+        Self { tables, users, all, each: Mutex::default(), checks, queries, closing }
     }
 
     /// Everybody who may ask.
@@ -117,6 +121,15 @@ impl Desk {
         Ok(catalog.seen_by(&asker.user.access).with_memory(asker.user.limits.memory_mib << 20))
     }
 
+    /// Whether the tables can be read.
+    ///
+    /// # Errors
+    /// When they can't.
+    pub async fn ready(&self) -> Result<(), AskError> {
+        self.tables.catalog().await?;
+        Ok(())
+    }
+
     /// Asks one statement.
     ///
     /// # Errors
@@ -159,26 +172,42 @@ impl Desk {
         let time = time.map_or(limit, |time| time.min(limit));
         let (sender, batches) = mpsc::channel(AHEAD);
         let (started, schema) = oneshot::channel();
-        let (ended, end) = oneshot::channel();
+        let (ended, mut end) = oneshot::channel();
+        let rows = Arc::new(AtomicU64::new(0));
+        let left = sender.clone();
+        let query = run(prepared, parameters, asker.user.limits.rows, started, sender, rows.clone());
+        let mut query = self.queries.spawn(async move {
+            let _until_it_really_ends = permits;
+            query.await
+        });
         let (tables, asker, sql, mut closing) = (self.tables.clone(), asker.clone(), sql.to_owned(), self.closing.clone());
+        // A task of its own watches: in the midst of a batch a query hears nothing.
         tokio::spawn(async move {
-            let (begun, mut rows) = (Instant::now(), 0);
+            let begun = Instant::now();
             let outcome = tokio::select! {
-                outcome = run(prepared, parameters, asker.user.limits.rows, started, &sender, &mut rows) => outcome,
-                () = sender.closed() => Err(AskError::Cancelled),
+                outcome = &mut query => outcome.unwrap_or_else(|stopped| Err(AskError::Broken(stopped.to_string()))),
+                () = left.closed() => Err(AskError::Cancelled),
                 () = tokio::time::sleep(time) => Err(AskError::Time { seconds: time.as_secs_f64() }),
                 _ = closing.wait_for(|closing| *closing) => Err(AskError::Closing),
             };
-            drop(permits);
+            query.abort();
             let text = outcome.as_ref().map_or_else(ToString::to_string, |()| "done".to_owned());
+            let rows = rows.load(Ordering::Relaxed);
             tables.audit(&Asking { asker: &asker, sql: &sql, rows, took: begun.elapsed(), outcome: &text });
             // Who has gone doesn't ask how it ended.
             let _ = ended.send(outcome);
         });
         // The query counts as left when this future is dropped: `batches` goes with it.
-        match schema.await {
-            Ok(schema) => Ok(Asked { schema, batches: answer(batches, end) }),
-            Err(_) => Err(end.await.map_or(AskError::Closing, |outcome| outcome.err().unwrap_or(AskError::Closing))),
+        let failed = |outcome: Result<Result<(), AskError>, _>| {
+            outcome.map_or(AskError::Closing, |outcome| outcome.err().unwrap_or(AskError::Closing))
+        };
+        tokio::select! {
+            biased;
+            schema = schema => match schema {
+                Ok(schema) => Ok(Asked { schema, batches: answer(batches, end) }),
+                Err(_) => Err(failed(end.await)),
+            },
+            outcome = &mut end => Err(failed(outcome)),
         }
     }
 
@@ -203,37 +232,43 @@ async fn run(
     parameters: ParamValues,
     limit: u64,
     started: oneshot::Sender<SchemaRef>,
-    sender: &mpsc::Sender<RecordBatch>,
-    rows: &mut u64,
+    sender: mpsc::Sender<RecordBatch>,
+    rows: Arc<AtomicU64>,
 ) -> Result<(), AskError> {
     let mut answer = prepared.start(parameters).await?;
     // Who has gone is noticed by their channel.
     let _ = started.send(answer.schema.clone());
     while let Some(batch) = answer.batches.next().await {
         let batch = batch?;
-        if *rows + batch.num_rows() as u64 > limit {
+        let taken = batch.num_rows() as u64;
+        if rows.load(Ordering::Relaxed) + taken > limit {
             return Err(AskError::Rows { rows: limit });
         }
-        let held = batch.num_rows() as u64;
         sender.send(batch).await.map_err(|_| AskError::Cancelled)?;
-        *rows += held;
+        rows.fetch_add(taken, Ordering::Relaxed);
     }
     Ok(())
 }
 
-/// What waits in the channel, then how the query ended.
-fn answer(
-    batches: mpsc::Receiver<RecordBatch>,
-    end: oneshot::Receiver<Result<(), AskError>>,
-) -> BoxStream<'static, Result<RecordBatch, AskError>> {
+type End = oneshot::Receiver<Result<(), AskError>>;
+
+/// What waits in the channel, then how the query ended. A query that was stopped may still be in the midst of a batch: it isn't waited for.
+fn answer(batches: mpsc::Receiver<RecordBatch>, end: End) -> BoxStream<'static, Result<RecordBatch, AskError>> {
     let rows = futures::stream::unfold((batches, Some(end)), |(mut batches, end)| async move {
-        if let Some(batch) = batches.recv().await {
-            return Some((Ok(batch), (batches, end)));
+        let mut end = end?;
+        tokio::select! {
+            biased;
+            Some(batch) = batches.recv() => return Some((Ok(batch), (batches, Some(end)))),
+            outcome = &mut end => if let Err(error) = outcome.unwrap_or(Err(AskError::Closing)) {
+                return Some((Err(error), (batches, None)));
+            },
         }
-        let outcome = end?.await.unwrap_or(Err(AskError::Closing));
-        Some((Err(outcome.err()?), (batches, None)))
+        // It has ended well, and what it sent last may have come in between.
+        let (ended, none) = oneshot::channel();
+        let _ = ended.send(Ok(()));
+        batches.recv().await.map(|batch| (Ok(batch), (batches, Some(none))))
     });
-    rows.boxed()
+    rows.fuse().boxed()
 }
 
 /// Whether a statement is short enough to be read.

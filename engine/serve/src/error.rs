@@ -91,6 +91,9 @@ pub enum AskError {
     /// The doors are closing.
     #[error("the engine stops, and with it the query")]
     Closing,
+    /// The query ran into a bug.
+    #[error("the query met a bug, and nothing else was harmed: {0}")]
+    Broken(String),
     /// What was asked can't be read.
     #[error("{0}")]
     Request(String),
@@ -145,6 +148,7 @@ impl AskError {
             Self::Busy { .. } => Kind::Busy,
             Self::Cancelled => Kind::Cancelled,
             Self::Closing => Kind::Closing,
+            Self::Broken(_) => Kind::Internal,
             Self::Request(_) => Kind::Request,
         }
     }

@@ -10,6 +10,7 @@ mod access;
 mod append;
 mod catalog;
 mod cold;
+mod curtain;
 mod error;
 mod forget;
 mod hot;

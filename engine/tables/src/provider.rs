@@ -18,6 +18,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
+use crate::curtain::{self, Curtain};
 use crate::hot::HotBatch;
 use crate::schema::{RUN, SESSION};
 
@@ -105,11 +106,13 @@ impl TableProvider for PinnedTable {
                 wide.push(column);
             }
         }
+        let harmless: Vec<Expr> = filters.iter().filter(|filter| self.seen.is_none() || curtain::cannot_fail(filter)).cloned().collect();
         // Rows that aren't shown don't count towards a limit.
-        let rows = self.rows(session, &wide, filters, None).await?;
+        let rows = self.rows(session, &wide, &harmless, None).await?;
         let condition = session.create_physical_expr(condition, &DFSchema::try_from(rows.schema())?)?;
-        let kept = Arc::new(FilterExec::try_new(condition, rows)?);
-        if wide.len() == columns.len() { Ok(kept) } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?)) }
+        let kept: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(condition, rows)?);
+        let kept = if wide.len() == columns.len() { kept } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?))? };
+        Ok(if self.seen.is_some() { Curtain::before(kept) } else { kept })
     }
 }
 

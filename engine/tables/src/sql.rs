@@ -6,8 +6,11 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -65,9 +68,20 @@ impl Prepared {
             Planned::Answered(batch) => return Ok(Answer::of(batch)),
             Planned::Query(plan) => plan.with_param_values(parameters)?,
         };
-        let batches = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let planned = self.context.execute_logical_plan(plan).await?.create_physical_plan().await?;
+        let batches = execute_stream(yielding(planned)?, self.context.task_ctx())?;
         Ok(Answer { schema: batches.schema(), batches: batches.map_err(TablesError::from).boxed() })
     }
+}
+
+/// The plan with a pause above each join: one that multiplies rows could otherwise not be stopped, since it may take hours until it
+/// asks its inputs again.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, TablesError> {
+    let paused = plan.transform_up(|node| {
+        let joins = node.children().len() > 1 && node.name().ends_with("JoinExec");
+        Ok(if joins { Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(node) })
+    });
+    Ok(paused?.data)
 }
 
 /// Parses, checks and plans one statement.

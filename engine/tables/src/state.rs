@@ -188,7 +188,13 @@ impl Tables {
     pub(crate) fn pin(&self) -> BTreeMap<String, Arc<PinnedTable>> {
         let pinned = |(name, table): (&String, &Table)| {
             let Table { schema, hot, cold, .. } = table;
-            let pinned = PinnedTable { schema: schema.clone(), hot: hot.pin(), cold: Some(cold.scan.clone()), shown: self.shown.of(name), seen: None };
+            let pinned = PinnedTable {
+                schema: schema.clone(),
+                hot: hot.pin(),
+                cold: Some(cold.scan.clone()),
+                shown: self.shown.of(name),
+                seen: None,
+            };
             (name.clone(), Arc::new(pinned))
         };
         self.by_name.iter().map(pinned).collect()
