@@ -78,6 +78,7 @@ async fn measure(recording: Recording, seconds: u32, tables: &Path, recorded: &P
         metrics: None,
         queue_bytes: 64 << 20,
         commit_every: Duration::from_secs(10),
+        doors: None,
     };
     let engine = Engine::start(loaded, options).await?;
     let measured = publish(&rig, seconds, endpoint).await;

@@ -18,11 +18,13 @@ mod reload;
 mod replay;
 mod run;
 mod schema;
+mod serve;
 mod session;
 mod simulate;
 mod sql;
 mod test;
 mod top;
+mod user;
 
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -62,6 +64,8 @@ enum Command {
     Replay(replay::Args),
     Simulate(simulate::Args),
     Sql(sql::Args),
+    Serve(serve::Args),
+    User(user::Args),
     Session(session::Args),
     Top(top::Args),
     Reload(reload::Args),
@@ -92,6 +96,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Replay(args) => in_runtime(replay::run(args)),
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
+        Command::Serve(args) => in_runtime(serve::run(args)),
+        Command::User(args) => user::run(args),
         Command::Session(args) => in_runtime(session::run(args)),
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),
