@@ -59,6 +59,18 @@ impl Prepared {
         }
     }
 
+    /// The statement with the values of its parameters, which settle the columns of its answer.
+    ///
+    /// # Errors
+    /// When one is missing, or of a type that doesn't fit.
+    pub fn bound(self, parameters: impl Into<ParamValues>) -> Result<Self, TablesError> {
+        let plan = match self.plan {
+            Planned::Answered(batch) => Planned::Answered(batch),
+            Planned::Query(plan) => Planned::Query(Box::new(plan.with_param_values(parameters)?)),
+        };
+        Ok(Self { plan, ..self })
+    }
+
     /// Starts it, with the values of its parameters.
     ///
     /// # Errors

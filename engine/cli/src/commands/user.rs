@@ -47,8 +47,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Add(add) = args.command;
     let (token, kept) = add.token.then(users::new_token).unzip();
     let password = if add.token { None } else { Some(Verifier::of(&password(&add.name)?).to_string()) };
-    let entry =
-        Entry { password, tokens: kept.into_iter().collect(), tables: add.table, sessions: add.session, limits: Limits::default() };
+    let entry = Entry { password, tokens: kept.into_iter().collect(), tables: add.table, sessions: add.session, limits: Limits::default() };
     users::add(&add.users, &add.name, entry)?;
     eprintln!("user {} is in {}; a running engine reads it when it starts", add.name, add.users.display());
     if let Some(token) = token {

@@ -1,7 +1,7 @@
 //! How are the tables asked over HTTP? Routes under `/v1`, described by `/v1/openapi.json`, and the two that say whether we live.
 
 mod answer;
-mod login;
+pub mod login;
 mod openapi;
 mod problem;
 mod sql;

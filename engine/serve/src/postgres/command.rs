@@ -30,6 +30,15 @@ pub enum Command {
     Close(Option<String>),
 }
 
+/// Whether a statement begins as one does that would change something.
+pub fn would_write(sql: &str) -> bool {
+    const WRITES: [&str; 14] = [
+        "ALTER", "COPY", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "LOCK", "MERGE", "NOTIFY", "REVOKE", "TRUNCATE", "UPDATE", "VACUUM",
+    ];
+    let first = sql.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty()).unwrap_or_default();
+    WRITES.iter().any(|write| first.eq_ignore_ascii_case(write))
+}
+
 /// The settings that clients ask for.
 pub fn settings() -> BTreeMap<String, String> {
     let known = [

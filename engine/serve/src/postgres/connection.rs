@@ -7,12 +7,12 @@ use std::time::Duration;
 
 use datafusion::common::ParamValues;
 use pgwire::error::PgWireResult;
-use proprio_tables::Prepared;
+use proprio_tables::{Prepared, TablesError};
 use tokio::sync::watch;
 
 use super::catalog::PgCatalog;
 use super::cursor::{Cursor, Rows};
-use super::{Door, refusal};
+use super::{Door, command, refusal};
 use crate::desk::{self, Asker};
 use crate::error::AskError;
 use crate::scram::Challenge;
@@ -43,7 +43,7 @@ impl Connection {
             asker: OnceLock::new(),
             login: Mutex::default(),
             key: OnceLock::new(),
-            settings: Mutex::new(super::command::settings()),
+            settings: Mutex::new(command::settings()),
             cursors: tokio::sync::Mutex::default(),
             cancelled: watch::Sender::new(0),
             catalog: PgCatalog::default(),
@@ -67,6 +67,10 @@ impl Connection {
         let asker = self.asker()?;
         let prepared = async {
             desk::check_length(sql)?;
+            if command::would_write(sql) {
+                // Some of these don't even parse here.
+                return Err(TablesError::ReadOnly { statement: sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ") }.into());
+            }
             let catalog = self.door.desk.catalog(asker).await?;
             Ok(self.catalog.prepare(&catalog, sql).await?)
         };
@@ -76,7 +80,7 @@ impl Connection {
     /// Runs a query that is prepared.
     pub(super) async fn run(&self, sql: &str, prepared: Prepared, parameters: ParamValues) -> PgWireResult<Rows> {
         let mut cancelled = self.cancelled.subscribe();
-        let time = self.setting("statement_timeout").and_then(|text| super::command::milliseconds(&text)).filter(|ms| *ms > 0);
+        let time = self.setting("statement_timeout").and_then(|text| command::milliseconds(&text)).filter(|ms| *ms > 0);
         let starting = self.door.desk.start(self.asker()?, sql, prepared, parameters, time.map(Duration::from_millis));
         let asked = tokio::select! {
             asked = starting => asked.map_err(|error| refusal(&error))?,
@@ -100,4 +104,3 @@ impl Drop for Connection {
         }
     }
 }
-

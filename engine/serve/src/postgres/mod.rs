@@ -79,10 +79,13 @@ impl PgWireServerHandlers for Handlers {
 
 /// Which connection does a request to cancel mean? Each has a number and a secret.
 #[derive(Default)]
-struct Cancels(Mutex<HashMap<(i32, Vec<u8>), watch::Sender<u64>>>);
+struct Cancels(Mutex<Open>);
+
+/// How a connection is told, by its number and its secret.
+type Open = HashMap<(i32, Vec<u8>), watch::Sender<u64>>;
 
 impl Cancels {
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(i32, Vec<u8>), watch::Sender<u64>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, Open> {
         self.0.lock().expect("nothing panics while it holds the connections")
     }
 }

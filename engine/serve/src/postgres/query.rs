@@ -9,14 +9,14 @@ use datafusion::common::ParamValues;
 use datafusion_postgres::arrow_pg::datatypes::{df, into_pg_type};
 use futures::Sink;
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_partial_query_response};
-use pgwire::api::results::{DataRowEncoder, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_partial_query_response};
+use pgwire::api::results::{DataRowEncoder, DescribePortalResponse, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::{Entry, PortalStore};
 use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionState, Type};
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
-use pgwire::messages::extendedquery::Execute;
+use pgwire::messages::extendedquery::{Describe, Execute, TARGET_TYPE_BYTE_PORTAL};
 
 use super::command::{self, Command};
 use super::connection::Connection;
@@ -236,6 +236,25 @@ impl ExtendedQueryHandler for Connection {
             *state = PortalExecutionState::Finished;
         }
         sent.map(|_| ())
+    }
+
+    /// A declared cursor is a portal, too, which clients have described to them.
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if message.target_type == TARGET_TYPE_BYTE_PORTAL {
+            let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+            let schema = self.cursors.lock().await.get(name).map(|cursor| cursor.schema().clone());
+            if let Some(schema) = schema {
+                let fields = cursor::fields(&schema, &Format::UnifiedText)?.as_ref().clone();
+                return send_describe_response(client, &DescribePortalResponse::new(fields)).await;
+            }
+        }
+        self._on_describe(client, message).await
     }
 
     async fn do_query<C>(&self, _: &mut C, portal: &Portal<Statement>, _: usize) -> PgWireResult<Response>

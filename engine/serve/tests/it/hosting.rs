@@ -41,3 +41,17 @@ async fn tables_on_disk_are_served_without_an_engine() {
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
 }
+
+/// Stays open for programs by hand: `cargo test -p proprio-serve --test it -- --ignored --nocapture open_for_a_while`.
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "waits for somebody to ask"]
+async fn open_for_a_while() {
+    use std::io::Write as _;
+    let host = Host::with_users().await;
+    let written = serde_json::to_string(&serde_json::json!({ "doors": host.addresses(), "token": host.token })).expect("JSON");
+    writeln!(std::io::stderr(), "{written}").expect("written");
+    if let Some(path) = std::env::var_os("PROPRIO_TEST_DOORS") {
+        std::fs::write(path, written).expect("written");
+    }
+    tokio::time::sleep(std::time::Duration::from_secs(3600)).await;
+}
