@@ -106,17 +106,20 @@ impl Doors {
         let (closing, closed) = watch::channel(false);
         let desk = Arc::new(Desk::new(tables, users, queries.handle().clone(), closed));
         let router = http::router(desk.clone()).merge(flight::router(desk.clone()));
-        let entered = runtime.enter();
+        let handle = runtime.handle().clone();
+        // From here on its end closes what was opened.
+        let doors = Self { addresses, closing, runtimes: [Some(runtime), Some(queries)] };
+        let entered = handle.enter();
         let bind = |listener: std::net::TcpListener, address| {
             TcpListener::from_std(listener).map_err(|source| ServeError::Bind { address, source })
         };
         let (http_at, wire_at) = (http.1, wire.1);
         let (http, wire) = (bind(http.0, http_at)?, bind(wire.0, wire_at)?);
         drop(entered);
-        runtime.spawn(accept(http, move |stream, from, permit| serve_http(stream, from, http_tls.clone(), router.clone(), permit)));
+        handle.spawn(accept(http, move |stream, from, permit| serve_http(stream, from, http_tls.clone(), router.clone(), permit)));
         let wire_door = postgres::Door::new(desk, postgres_tls);
-        runtime.spawn(accept(wire, move |stream, from, permit| wire_door.clone().serve(stream, from, permit)));
-        Ok(Self { addresses, closing, runtimes: [Some(runtime), Some(queries)] })
+        handle.spawn(accept(wire, move |stream, from, permit| wire_door.clone().serve(stream, from, permit)));
+        Ok(doors)
     }
 
     /// Where they are.

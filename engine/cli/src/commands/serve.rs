@@ -62,7 +62,7 @@ pub struct Args {
 
 /// Serves until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(Running { pid, doors: Some(doors), .. }) = Running::find(&args.data) {
+    if let Some(Running { pid, doors: Some(doors), .. }) = &Running::find(&args.data) {
         bail!("process {pid} runs a rig in {} and serves its tables already, at {}", args.data.display(), doors.http);
     }
     let tables = Tables::resting(args.data.clone()).await?;
