@@ -108,6 +108,7 @@ async fn measure(
         metrics: None,
         queue_bytes: 64 << 20,
         commit_every: Duration::from_secs(10),
+        doors: None,
     };
     let engine = Engine::start(loaded, options).await?;
     let board = Arc::new(Mutex::new(Board::default()));

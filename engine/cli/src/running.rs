@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
+use proprio_serve::Addresses;
 use serde::{Deserialize, Serialize};
 
 /// Version of the data directory's layout.
@@ -17,6 +18,9 @@ pub struct Running {
     pub endpoint: String,
     /// Process.
     pub pid: u32,
+    /// Where its tables are asked by other people's programs.
+    #[serde(default)]
+    pub doors: Option<Addresses>,
     #[serde(skip)]
     path: Option<PathBuf>,
 }
@@ -43,9 +47,10 @@ impl Running {
     ///
     /// # Errors
     /// When the directory can't be written.
-    pub fn announce(data: &Path, rig: &str, endpoint: &str) -> anyhow::Result<Self> {
+    pub fn announce(data: &Path, rig: &str, endpoint: &str, doors: Option<Addresses>) -> anyhow::Result<Self> {
         let path = data.join("running.json");
-        let running = Self { rig: rig.to_owned(), endpoint: endpoint.to_owned(), pid: std::process::id(), path: Some(path.clone()) };
+        let pid = std::process::id();
+        let running = Self { rig: rig.to_owned(), endpoint: endpoint.to_owned(), pid, doors, path: Some(path.clone()) };
         std::fs::write(&path, serde_json::to_vec(&running)?).with_context(|| format!("{} can't be written", path.display()))?;
         Ok(running)
     }

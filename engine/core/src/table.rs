@@ -271,6 +271,8 @@ pub mod system {
         pub const ADOPT: &str = "adopt";
         /// The pipeline was replaced while running.
         pub const RELOAD: &str = "reload";
+        /// Somebody asked a question in SQL; `detail` is a JSON object of door, address, rows, milliseconds and outcome.
+        pub const QUERY: &str = "query";
         /// An engine began.
         pub const ENGINE_START: &str = "engine_start";
     }

@@ -1,1 +1,22 @@
-//! Through which doors do researchers and dashboards ask? Flight SQL, PostgreSQL wire and HTTP over the tables of a rig.
+//! Through which doors are the tables asked? HTTP and Arrow Flight SQL on one port, the PostgreSQL wire on another, over one [`desk`]
+//! that knows users, limits and what is written down.
+//!
+//! **Invariants.** Nothing is changed through a door. Beyond this machine there are no doors without TLS and users. What a user may not
+//! see is in no catalog that their questions are planned over. The doors have threads of their own, so that no question runs on the
+//! engine's, and each answer is asked for batch by batch: a slow reader holds its own query up and nothing else.
+
+pub mod desk;
+mod doors;
+mod error;
+mod flight;
+mod http;
+mod postgres;
+mod scram;
+mod source;
+mod tls;
+pub mod users;
+
+pub use doors::{Addresses, Doors, HTTP_PORT, Options, POSTGRES_PORT};
+pub use error::{AskError, Kind, ServeError};
+pub use scram::Verifier;
+pub use source::Tables;

@@ -12,11 +12,12 @@ use datafusion::catalog::{
 use datafusion::common::{ParamValues, Result as PlanResult};
 use datafusion::datasource::TableType;
 use datafusion::execution::memory_pool::FairSpillPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 
+use crate::access::Access;
 use crate::error::TablesError;
 use crate::keep_order::KeepOrder;
 use crate::latest::{self, Latest};
@@ -34,6 +35,8 @@ pub struct Catalog {
     tables: Arc<Tables>,
     session: SessionState,
     position: i64,
+    /// Whether rows are hidden from whoever asks, so that nothing may tell of them.
+    pub(crate) hides: bool,
 }
 
 /// The rows of an answer, as they come.
@@ -46,12 +49,34 @@ pub struct Answer {
 
 impl Catalog {
     pub(crate) fn new(tables: Tables, session: SessionState, position: i64) -> Self {
-        Self { tables: Arc::new(tables), session, position }
+        Self { tables: Arc::new(tables), session, position, hides: false }
     }
 
     /// The newest position whose rows are all in this catalog.
     pub fn position(&self) -> i64 {
         self.position
+    }
+
+    /// The same instant as somebody may see it: other tables and sessions are not there for any of its queries.
+    pub fn seen_by(&self, access: &Access) -> Self {
+        let condition = access.condition().map(Arc::new);
+        let seen = self.tables.iter().filter(|(name, _)| access.sees_table(name));
+        let tables = seen.map(|(name, table)| {
+            let seen = match &condition {
+                Some(_) => Arc::new(PinnedTable { seen: condition.clone(), ..table.as_ref().clone() }),
+                None => table.clone(),
+            };
+            (name.clone(), seen)
+        });
+        Self { tables: Arc::new(tables.collect()), hides: self.hides || access.hides_sessions(), ..self.clone() }
+    }
+
+    /// The same catalog, whose queries hold at most `bytes` each; sorts and groupings beyond it spill to disk.
+    pub fn with_memory(&self, bytes: usize) -> Self {
+        let shared = self.session.runtime_env().as_ref().clone();
+        let runtime = Arc::new(RuntimeEnv { memory_pool: Arc::new(FairSpillPool::new(bytes)), ..shared });
+        let session = SessionStateBuilder::new_from_existing(self.session.clone()).with_runtime_env(runtime).build();
+        Self { session, ..self.clone() }
     }
 
     /// Names of the tables, in order, without their views.
@@ -77,7 +102,7 @@ impl Catalog {
     /// # Errors
     /// As [`query`](Self::query).
     pub async fn prepare(&self, sql: &str) -> Result<Prepared, TablesError> {
-        crate::sql::prepare(self, sql).await
+        self.prepare_in(self.session(), sql).await
     }
 
     /// A table itself.
@@ -90,8 +115,17 @@ impl Catalog {
         provider(name, &self.tables)
     }
 
-    /// A DataFusion session whose only catalog is this one.
-    pub(crate) fn session(&self) -> SessionContext {
+    /// As [`prepare`](Self::prepare), in a [`session`](Self::session) of this catalog to which a door has added what its clients
+    /// take for granted, such as `pg_catalog`.
+    ///
+    /// # Errors
+    /// As [`query`](Self::query).
+    pub async fn prepare_in(&self, session: SessionContext, sql: &str) -> Result<Prepared, TablesError> {
+        crate::sql::prepare(self, session, sql).await
+    }
+
+    /// A DataFusion session whose only catalog, `proprio`, is this one, as schema `public`.
+    pub fn session(&self) -> SessionContext {
         let schemas = Arc::new(MemoryCatalogProvider::new());
         schemas.register_schema(SCHEMA, Arc::new(Pinned(self.tables.clone()))).expect("a memory catalog takes schemas");
         let catalogs = Arc::new(MemoryCatalogProviderList::new());

@@ -173,6 +173,12 @@ pub enum TablesError {
         /// What they may hold.
         bytes: usize,
     },
+    /// A query that needs more memory than it may have.
+    #[error("the query needs more memory than it may have: narrow it by session or time, or aggregate ({detail})")]
+    Memory {
+        /// What could not be held.
+        detail: String,
+    },
     /// A query that can't be parsed, planned or run.
     #[error("{message}")]
     Sql {
@@ -202,7 +208,10 @@ impl From<DataFusionError> for TablesError {
             let nearest = nearest(field.name(), valid_fields.iter().map(datafusion::common::Column::name));
             return Self::NoColumn { name: field.name().to_owned(), nearest };
         }
-        Self::Sql { message: plain(&error) }
+        match error.find_root() {
+            DataFusionError::ResourcesExhausted(_) => Self::Memory { detail: plain(&error) },
+            _ => Self::Sql { message: plain(&error) },
+        }
     }
 }
 

@@ -8,9 +8,11 @@
 //! stand in one order, `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`, hot and cold alike.
 //! A live query gives each row once, when it is final; whoever follows the tables costs their writer nothing.
 
+mod access;
 mod append;
 mod catalog;
 mod cold;
+mod curtain;
 mod error;
 mod files;
 mod forget;
@@ -34,6 +36,7 @@ mod store;
 mod tend;
 mod visible;
 
+pub use access::Access;
 pub use catalog::{Answer, Catalog};
 pub use error::TablesError;
 pub use forget::{Removed, forget_sessions};

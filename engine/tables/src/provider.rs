@@ -18,6 +18,7 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::union::UnionExec;
 
+use crate::curtain::{self, Curtain};
 use crate::hot::HotBatch;
 use crate::schema::{RUN, SESSION};
 
@@ -29,6 +30,8 @@ pub(crate) struct PinnedTable {
     pub(crate) cold: Option<Arc<dyn TableProvider>>,
     /// What a row meets that is shown; `None` shows all.
     pub(crate) shown: Option<Arc<Expr>>,
+    /// What a row meets that whoever asks may see; `None` lets all be seen.
+    pub(crate) seen: Option<Arc<Expr>>,
 }
 
 impl PinnedTable {
@@ -92,7 +95,10 @@ impl TableProvider for PinnedTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         let columns = projection.cloned().unwrap_or_else(|| (0..self.schema.fields().len()).collect());
-        let Some(shown) = &self.shown else { return self.rows(session, &columns, filters, limit).await };
+        let conditions = [&self.shown, &self.seen].into_iter().flatten();
+        let Some(condition) = conditions.map(|condition| condition.as_ref().clone()).reduce(Expr::and) else {
+            return self.rows(session, &columns, filters, limit).await;
+        };
         let mut wide = columns.clone();
         for column in [SESSION, RUN] {
             let column = self.schema.index_of(column)?;
@@ -100,11 +106,13 @@ impl TableProvider for PinnedTable {
                 wide.push(column);
             }
         }
+        let harmless: Vec<Expr> = filters.iter().filter(|filter| self.seen.is_none() || curtain::cannot_fail(filter)).cloned().collect();
         // Rows that aren't shown don't count towards a limit.
-        let rows = self.rows(session, &wide, filters, None).await?;
-        let condition = session.create_physical_expr(shown.as_ref().clone(), &DFSchema::try_from(rows.schema())?)?;
-        let kept = Arc::new(FilterExec::try_new(condition, rows)?);
-        if wide.len() == columns.len() { Ok(kept) } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?)) }
+        let rows = self.rows(session, &wide, &harmless, None).await?;
+        let condition = session.create_physical_expr(condition, &DFSchema::try_from(rows.schema())?)?;
+        let kept: Arc<dyn ExecutionPlan> = Arc::new(FilterExec::try_new(condition, rows)?);
+        let kept = if wide.len() == columns.len() { kept } else { in_schema(kept, &Arc::new(self.schema.project(&columns)?))? };
+        Ok(if self.seen.is_some() { Curtain::before(kept) } else { kept })
     }
 }
 

@@ -44,7 +44,7 @@ impl Reader {
             if [system::ADOPTIONS, system::LINEAGE].contains(&name.as_str()) {
                 facts.extend(ColdFacts::default().at(&name, &cold, &session).await?.iter().cloned());
             }
-            tables.insert(name, PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan), shown: None });
+            tables.insert(name, PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan), shown: None, seen: None });
         }
         let shown = visible::condition(facts.iter());
         for (_, table) in tables.iter_mut().filter(|(name, _)| !visible::is_whole(name)) {
@@ -52,7 +52,7 @@ impl Reader {
         }
         for spec in system::tables() {
             let schema = schema::arranged(&schema::of_spec(&spec)?);
-            tables.entry(spec.name).or_insert(PinnedTable { schema, hot: Vec::new(), cold: None, shown: None });
+            tables.entry(spec.name).or_insert(PinnedTable { schema, hot: Vec::new(), cold: None, shown: None, seen: None });
         }
         let tables = tables.into_iter().map(|(name, table)| (name, Arc::new(table))).collect();
         Ok(Self { catalog: Catalog::new(tables, session, -1) })

@@ -11,10 +11,13 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ParamValues;
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
@@ -76,6 +79,18 @@ impl Prepared {
         }
     }
 
+    /// The statement with the values of its parameters, which settle the columns of its answer.
+    ///
+    /// # Errors
+    /// When one is missing, or of a type that doesn't fit.
+    pub fn bound(self, parameters: impl Into<ParamValues>) -> Result<Self, TablesError> {
+        let plan = match self.plan {
+            Planned::Answered(batch) => Planned::Answered(batch),
+            Planned::Query(plan) => Planned::Query(Box::new(plan.with_param_values(parameters)?)),
+        };
+        Ok(Self { plan, ..self })
+    }
+
     /// Starts it, with the values of its parameters.
     ///
     /// # Errors
@@ -85,7 +100,8 @@ impl Prepared {
             Planned::Answered(batch) => return Ok(Answer::of(batch)),
             Planned::Query(plan) => plan.with_param_values(parameters)?,
         };
-        let batches = self.context.execute_logical_plan(plan).await?.execute_stream().await?;
+        let planned = self.context.execute_logical_plan(plan).await?.create_physical_plan().await?;
+        let batches = execute_stream(yielding(planned)?, self.context.task_ctx())?;
         Ok(Answer { schema: batches.schema(), batches: batches.map_err(TablesError::from).boxed() })
     }
 }
@@ -108,9 +124,18 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     rules
 }
 
+/// The plan with a pause above each join: one that multiplies rows could otherwise not be stopped, since it may take hours until it
+/// asks its inputs again.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>, TablesError> {
+    let paused = plan.transform_up(|node| {
+        let joins = node.children().len() > 1 && node.name().ends_with("JoinExec");
+        Ok(if joins { Transformed::yes(Arc::new(CooperativeExec::new(node)) as Arc<dyn ExecutionPlan>) } else { Transformed::no(node) })
+    });
+    Ok(paused?.data)
+}
+
 /// Parses, checks and plans one statement.
-pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
-    let context = catalog.session();
+pub(crate) async fn prepare(catalog: &Catalog, context: SessionContext, sql: &str) -> Result<Prepared, TablesError> {
     let state = context.state();
     if sql.trim().is_empty() {
         return Err(TablesError::Sql { message: "nothing was asked: give a statement, such as SHOW TABLES".to_owned() });
@@ -119,6 +144,10 @@ pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, Ta
         return Err(TablesError::Endless);
     }
     let mut statement = parse(&state, sql)?;
+    if catalog.hides && is_explain(&statement) {
+        // A plan names files and counts rows of every session.
+        return Err(TablesError::Sql { message: "EXPLAIN tells of all sessions, and you may see some alone; ask without it".to_owned() });
+    }
     match allowed(&statement)? {
         Allowed::Describe(table) => return Ok(Prepared { context, plan: Planned::Answered(describe(catalog, &table)?) }),
         Allowed::ShowTables => statement = parse(&state, SHOW_TABLES)?,
@@ -133,6 +162,14 @@ pub(crate) async fn prepare(catalog: &Catalog, sql: &str) -> Result<Prepared, Ta
     let read_only = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     read_only.verify_plan(&plan).map_err(|_| TablesError::ReadOnly { statement: first_words(sql) })?;
     Ok(Prepared { context, plan: Planned::Query(Box::new(plan)) })
+}
+
+fn is_explain(statement: &Statement) -> bool {
+    match statement {
+        Statement::Explain(_) => true,
+        Statement::Statement(inner) => matches!(inner.as_ref(), ast::Statement::Explain { .. }),
+        _ => false,
+    }
 }
 
 enum Allowed {

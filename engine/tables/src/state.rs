@@ -216,7 +216,13 @@ impl Tables {
     pub(crate) fn pin_some(&self, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, Arc<PinnedTable>> {
         let pinned = |(name, table): (&String, &Table)| {
             let Table { schema, hot, cold, .. } = table;
-            let pinned = PinnedTable { schema: schema.clone(), hot: hot.pin(), cold: Some(cold.scan.clone()), shown: self.shown.of(name) };
+            let pinned = PinnedTable {
+                schema: schema.clone(),
+                hot: hot.pin(),
+                cold: Some(cold.scan.clone()),
+                shown: self.shown.of(name),
+                seen: None,
+            };
             (name.clone(), Arc::new(pinned))
         };
         self.by_name.iter().filter(|(name, _)| wanted(name)).map(pinned).collect()

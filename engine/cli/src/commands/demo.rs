@@ -79,6 +79,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         metrics: None,
         queue_bytes: 64 << 20,
         commit_every: COMMIT_INTERVAL,
+        doors: args.keep_running.then(proprio_serve::Options::default),
     };
     let engine = Engine::start(loaded, options).await?;
 
@@ -94,6 +95,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     print_next(&args.data, &session);
     if args.keep_running {
         println!("The engine stays up; Ctrl-C ends it.");
+        engine.doors().map(super::serve::print);
         super::run::wait_for_end(&engine).await?;
     }
     engine.stop().await?;

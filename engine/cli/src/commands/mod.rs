@@ -18,12 +18,14 @@ mod reload;
 mod replay;
 mod run;
 mod schema;
+mod serve;
 mod session;
 mod simulate;
 mod sql;
 mod tables;
 mod test;
 mod top;
+mod user;
 
 use std::future::Future;
 use std::io::IsTerminal as _;
@@ -64,6 +66,8 @@ enum Command {
     Simulate(simulate::Args),
     Sql(sql::Args),
     Tables(tables::Args),
+    Serve(serve::Args),
+    User(user::Args),
     Session(session::Args),
     Top(top::Args),
     Reload(reload::Args),
@@ -95,6 +99,8 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Simulate(args) => in_runtime(simulate::run(args)),
         Command::Sql(args) => in_runtime(sql::run(args)),
         Command::Tables(args) => in_runtime(tables::run(args)),
+        Command::Serve(args) => in_runtime(serve::run(args)),
+        Command::User(args) => user::run(args),
         Command::Session(args) => in_runtime(session::run(args)),
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),

@@ -12,6 +12,7 @@ use proprio_runtime::Loaded;
 
 use super::check::FINDINGS;
 use super::connect::ListenArgs;
+use super::serve::DoorArgs;
 use crate::engine::{Engine, Options};
 use crate::watch::Watch;
 
@@ -40,6 +41,11 @@ pub struct Args {
     commit_interval: proprio_core::quantity::Duration,
     #[command(flatten)]
     network: ListenArgs,
+    #[command(flatten)]
+    doors: DoorArgs,
+    /// Open no doors: only zenoh answers SQL.
+    #[arg(long, help_heading = "Doors", conflicts_with_all = ["users", "tls_cert"])]
+    no_serve: bool,
 }
 
 /// Runs until a signal comes or the disk refuses.
@@ -59,9 +65,13 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         metrics: args.metrics,
         queue_bytes: (args.queue as usize) << 20,
         commit_every: Duration::from_nanos(args.commit_interval.nanoseconds().max(0).cast_unsigned()),
+        doors: (!args.no_serve).then(|| args.doors.options()),
     };
     let engine = Engine::start(loaded, options).await?;
     tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());
+    if let Some(doors) = engine.doors() {
+        tracing::info!("SQL at {}, {} and {}", doors.http, doors.flight, doors.postgres);
+    }
     tokio::select! {
         ended = wait_for_end(&engine) => ended?,
         never = reload_on_hangup(&engine) => match never? {},
@@ -105,17 +115,24 @@ async fn reload_on_change(engine: &Engine, watch: Option<Watch>) -> Infallible {
 
 /// Returns when a signal asks for the end, or when the engine has stopped by itself.
 pub async fn wait_for_end(engine: &Engine) -> anyhow::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
     let stopped = async {
         while !engine.has_stopped() {
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
     };
     tokio::select! {
+        result = wait_for_signal() => result,
+        () = stopped => Ok(()),
+    }
+}
+
+/// Returns when a signal asks for the end.
+pub async fn wait_for_signal() -> anyhow::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM can't be heard")?;
+    tokio::select! {
         result = tokio::signal::ctrl_c() => result.context("Ctrl-C can't be heard")?,
         _ = terminate.recv() => {}
-        () = stopped => {}
     }
     Ok(())
 }

@@ -29,6 +29,7 @@ use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use proprio_recording::{Disk, Folder, Lane, Recorder, Snapshots};
 use proprio_runtime::Loaded;
+use proprio_serve::{Addresses, Doors, Tables};
 use proprio_tables::Store;
 use proprio_zenoh::{
     AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer,
@@ -56,6 +57,8 @@ pub struct Options {
     pub queue_bytes: usize,
     /// How long rows wait for a commit round.
     pub commit_every: Duration,
+    /// Where other people's programs ask the tables; nowhere when absent.
+    pub doors: Option<proprio_serve::Options>,
 }
 
 /// A running engine; dropping it without [`stop`](Self::stop) leaves rows to recovery.
@@ -65,6 +68,7 @@ pub struct Engine {
     thread: Option<std::thread::JoinHandle<anyhow::Result<()>>>,
     store: Arc<Store>,
     session: Session,
+    doors: Option<Doors>,
     _servers: (ControlServer, SqlServer),
     _running: Running,
 }
@@ -117,7 +121,8 @@ impl Engine {
         let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         live.listen_from(clock.now_ns());
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
-        let running = Running::announce(&options.data, &rig.name, &endpoint)?;
+        let doors = options.doors.map(|doors| Doors::open(&doors, Tables::Running(store.clone()))).transpose()?;
+        let running = Running::announce(&options.data, &rig.name, &endpoint, doors.as_ref().map(|doors| doors.addresses().clone()))?;
 
         let (stopping, reloading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
         let turn = Turn {
@@ -138,7 +143,7 @@ impl Engine {
             runtime: tokio::runtime::Handle::current(),
         };
         let thread = std::thread::Builder::new().name("engine".to_owned()).spawn(move || turn.run()).context("no thread for the engine")?;
-        Ok(Self { stopping, reloading, thread: Some(thread), store, session, _servers: (control, sql), _running: running })
+        Ok(Self { stopping, reloading, thread: Some(thread), store, session, doors, _servers: (control, sql), _running: running })
     }
 
     /// Asks the engine to read its pipeline's files again; what came of it is logged.
@@ -151,6 +156,11 @@ impl Engine {
         &self.store
     }
 
+    /// Where other people's programs ask the tables.
+    pub fn doors(&self) -> Option<&Addresses> {
+        self.doors.as_ref().map(Doors::addresses)
+    }
+
     /// Whether the engine has stopped by itself.
     pub fn has_stopped(&self) -> bool {
         self.thread.as_ref().is_none_or(std::thread::JoinHandle::is_finished)
@@ -161,6 +171,8 @@ impl Engine {
     /// # Errors
     /// What made the engine stop before, or kept it from committing.
     pub async fn stop(mut self) -> anyhow::Result<()> {
+        // Whoever asks now would be cut off by the end.
+        drop(self.doors.take());
         self.stopping.store(true, Ordering::Relaxed);
         let thread = self.thread.take().expect("an engine is stopped once");
         let outcome = tokio::task::spawn_blocking(move || thread.join()).await?;

@@ -1,0 +1,283 @@
+//! What happens to a question, whichever door it came through? It is prepared over the tables as its asker may see them, runs under
+//! their limits in a task of its own, and is written down in `audit` when it has ended.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
+use datafusion::common::ParamValues;
+use futures::stream::{BoxStream, StreamExt as _};
+use proprio_tables::{Catalog, Prepared};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
+
+use crate::error::AskError;
+use crate::source::{Asking, Tables};
+use crate::users::{User, Users};
+
+/// Longer statements are refused unread: planning takes memory and time that grow with them.
+pub const STATEMENT_BYTES: usize = 64 << 10;
+/// Queries of everybody that run at a time.
+const QUERIES: usize = 16;
+/// How long a query waits for others to end.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// Batches of an answer that wait for who asked; then the query waits.
+const AHEAD: usize = 2;
+/// How long a wrong password takes at least, so that guessing is slow.
+const WRONG: Duration = Duration::from_millis(300);
+/// Passwords that are checked at a time: each takes a core for some ten milliseconds.
+const CHECKS: usize = 2;
+
+/// Somebody at a door.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Who.
+    pub user: Arc<User>,
+    /// Through which door.
+    pub door: &'static str,
+    /// From where.
+    pub from: SocketAddr,
+}
+
+/// An answer on its way. Dropping it cancels the query.
+pub struct Asked {
+    /// Its columns.
+    pub schema: SchemaRef,
+    /// Its rows, as they come; an error ends them.
+    pub batches: BoxStream<'static, Result<RecordBatch, AskError>>,
+}
+
+/// Where every door asks.
+pub struct Desk {
+    tables: Tables,
+    users: Users,
+    all: Arc<Semaphore>,
+    each: Mutex<HashMap<Option<String>, Arc<Semaphore>>>,
+    checks: Semaphore,
+    /// Threads that queries keep busy, so that the doors' own stay free.
+    queries: Handle,
+    closing: watch::Receiver<bool>,
+}
+
+impl Desk {
+    /// Over tables, for users, with threads for queries, until `closing` says that the doors close.
+    pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>) -> Self {
+        let (all, checks) = (Arc::new(Semaphore::new(QUERIES)), Semaphore::new(CHECKS));
+        Self { tables, users, all, each: Mutex::default(), checks, queries, closing }
+    }
+
+    /// Everybody who may ask.
+    pub fn users(&self) -> &Users {
+        &self.users
+    }
+
+    /// Says when the doors close.
+    pub fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.clone()
+    }
+
+    /// The user with a password.
+    ///
+    /// # Errors
+    /// [`AskError::Unknown`], after a while.
+    pub async fn with_password(self: &Arc<Self>, name: &str, password: &str) -> Result<Arc<User>, AskError> {
+        let permit = self.checks.acquire().await.map_err(|_| AskError::Closing)?;
+        let (desk, name, password) = (self.clone(), name.to_owned(), password.to_owned());
+        let checked = tokio::task::spawn_blocking(move || desk.users.with_password(&name, &password)).await;
+        drop(permit);
+        match checked.ok().flatten() {
+            Some(user) => Ok(user),
+            None => Err(self.unknown().await),
+        }
+    }
+
+    /// The user with a token.
+    ///
+    /// # Errors
+    /// [`AskError::Unknown`], after a while.
+    pub async fn with_token(&self, token: &str) -> Result<Arc<User>, AskError> {
+        match self.users.with_token(token) {
+            Some(user) => Ok(user),
+            None => Err(self.unknown().await),
+        }
+    }
+
+    /// What a wrong name, password or token is answered with, after a while.
+    pub async fn unknown(&self) -> AskError {
+        tokio::time::sleep(WRONG).await;
+        AskError::Unknown
+    }
+
+    /// Every table as it stands now and as the asker may see it.
+    ///
+    /// # Errors
+    /// When the tables can't be read.
+    pub async fn catalog(&self, asker: &Asker) -> Result<Catalog, AskError> {
+        let catalog = self.tables.catalog().await?;
+        Ok(catalog.seen_by(&asker.user.access).with_memory(asker.user.limits.memory_mib << 20))
+    }
+
+    /// Whether the tables can be read.
+    ///
+    /// # Errors
+    /// When they can't.
+    pub async fn ready(&self) -> Result<(), AskError> {
+        self.tables.catalog().await?;
+        Ok(())
+    }
+
+    /// Asks one statement.
+    ///
+    /// # Errors
+    /// [`AskError`]; it is in `audit` as well.
+    pub async fn ask(&self, asker: &Asker, sql: &str, parameters: ParamValues) -> Result<Asked, AskError> {
+        let prepared = async {
+            check_length(sql)?;
+            Ok(self.catalog(asker).await?.prepare(sql).await?)
+        };
+        match prepared.await {
+            Ok(prepared) => self.start(asker, sql, prepared, parameters, None).await,
+            Err(error) => Err(self.refused(asker, sql, error)),
+        }
+    }
+
+    /// Writes down that a statement was refused before it could run, and hands the reason on.
+    pub fn refused(&self, asker: &Asker, sql: &str, error: AskError) -> AskError {
+        let outcome = error.to_string();
+        self.tables.audit(&Asking { asker, sql, rows: 0, took: Duration::ZERO, outcome: &outcome });
+        error
+    }
+
+    /// Starts a statement that is prepared: under its asker's limits, and within `time` when that is shorter.
+    ///
+    /// # Errors
+    /// [`AskError`]; it is in `audit` as well.
+    pub async fn start(
+        &self,
+        asker: &Asker,
+        sql: &str,
+        prepared: Prepared,
+        parameters: ParamValues,
+        time: Option<Duration>,
+    ) -> Result<Asked, AskError> {
+        let permits = match self.permits(asker).await {
+            Ok(permits) => permits,
+            Err(error) => return Err(self.refused(asker, sql, error)),
+        };
+        let limit = asker.user.limits.time();
+        let time = time.map_or(limit, |time| time.min(limit));
+        let (sender, batches) = mpsc::channel(AHEAD);
+        let (started, schema) = oneshot::channel();
+        let (ended, mut end) = oneshot::channel();
+        let rows = Arc::new(AtomicU64::new(0));
+        let left = sender.clone();
+        let query = run(prepared, parameters, asker.user.limits.rows, started, sender, rows.clone());
+        let mut query = self.queries.spawn(async move {
+            let _until_it_really_ends = permits;
+            query.await
+        });
+        let (tables, asker, sql, mut closing) = (self.tables.clone(), asker.clone(), sql.to_owned(), self.closing.clone());
+        // A task of its own watches: in the midst of a batch a query hears nothing.
+        tokio::spawn(async move {
+            let begun = Instant::now();
+            let outcome = tokio::select! {
+                outcome = &mut query => outcome.unwrap_or_else(|stopped| Err(AskError::Broken(stopped.to_string()))),
+                () = left.closed() => Err(AskError::Cancelled),
+                () = tokio::time::sleep(time) => Err(AskError::Time { seconds: time.as_secs_f64() }),
+                _ = closing.wait_for(|closing| *closing) => Err(AskError::Closing),
+            };
+            query.abort();
+            let text = outcome.as_ref().map_or_else(ToString::to_string, |()| "done".to_owned());
+            let rows = rows.load(Ordering::Relaxed);
+            tables.audit(&Asking { asker: &asker, sql: &sql, rows, took: begun.elapsed(), outcome: &text });
+            // Who has gone doesn't ask how it ended.
+            let _ = ended.send(outcome);
+        });
+        // The query counts as left when this future is dropped: `batches` goes with it.
+        let failed = |outcome: Result<Result<(), AskError>, _>| {
+            outcome.map_or(AskError::Closing, |outcome| outcome.err().unwrap_or(AskError::Closing))
+        };
+        tokio::select! {
+            biased;
+            schema = schema => match schema {
+                Ok(schema) => Ok(Asked { schema, batches: answer(batches, end) }),
+                Err(_) => Err(failed(end.await)),
+            },
+            outcome = &mut end => Err(failed(outcome)),
+        }
+    }
+
+    async fn permits(&self, asker: &Asker) -> Result<[OwnedSemaphorePermit; 2], AskError> {
+        let limit = asker.user.limits.queries;
+        let own = {
+            let mut each = self.each.lock().expect("nothing panics while it holds the users' permits");
+            each.entry(asker.user.name.clone()).or_insert_with(|| Arc::new(Semaphore::new(limit))).clone()
+        };
+        let own = permit(own, "your", limit).await?;
+        Ok([own, permit(self.all.clone(), "everybody's", QUERIES).await?])
+    }
+}
+
+async fn permit(of: Arc<Semaphore>, whose: &'static str, limit: usize) -> Result<OwnedSemaphorePermit, AskError> {
+    let permit = tokio::time::timeout(PATIENCE, of.acquire_owned()).await;
+    permit.map_err(|_| AskError::Busy { whose, limit })?.map_err(|_| AskError::Closing)
+}
+
+async fn run(
+    prepared: Prepared,
+    parameters: ParamValues,
+    limit: u64,
+    started: oneshot::Sender<SchemaRef>,
+    sender: mpsc::Sender<RecordBatch>,
+    rows: Arc<AtomicU64>,
+) -> Result<(), AskError> {
+    let mut answer = prepared.start(parameters).await?;
+    // Who has gone is noticed by their channel.
+    let _ = started.send(answer.schema.clone());
+    while let Some(batch) = answer.batches.next().await {
+        let batch = batch?;
+        let taken = batch.num_rows() as u64;
+        if rows.load(Ordering::Relaxed) + taken > limit {
+            return Err(AskError::Rows { rows: limit });
+        }
+        sender.send(batch).await.map_err(|_| AskError::Cancelled)?;
+        rows.fetch_add(taken, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+type End = oneshot::Receiver<Result<(), AskError>>;
+
+/// What waits in the channel, then how the query ended. A query that was stopped may still be in the midst of a batch: it isn't waited for.
+fn answer(batches: mpsc::Receiver<RecordBatch>, end: End) -> BoxStream<'static, Result<RecordBatch, AskError>> {
+    let rows = futures::stream::unfold((batches, Some(end)), |(mut batches, end)| async move {
+        let mut end = end?;
+        tokio::select! {
+            biased;
+            Some(batch) = batches.recv() => return Some((Ok(batch), (batches, Some(end)))),
+            outcome = &mut end => if let Err(error) = outcome.unwrap_or(Err(AskError::Closing)) {
+                return Some((Err(error), (batches, None)));
+            },
+        }
+        // It has ended well, and what it sent last may have come in between.
+        let (ended, none) = oneshot::channel();
+        let _ = ended.send(Ok(()));
+        batches.recv().await.map(|batch| (Ok(batch), (batches, Some(none))))
+    });
+    rows.fuse().boxed()
+}
+
+/// Whether a statement is short enough to be read.
+///
+/// # Errors
+/// When it isn't.
+pub fn check_length(sql: &str) -> Result<(), AskError> {
+    if sql.len() <= STATEMENT_BYTES {
+        return Ok(());
+    }
+    Err(AskError::Request(format!("the statement has {} bytes; at most {STATEMENT_BYTES} are taken", sql.len())))
+}
