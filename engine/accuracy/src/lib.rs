@@ -16,9 +16,9 @@ mod statistics;
 mod suites;
 mod worn;
 
-pub use bench::{Bench, Cost, Stream, stream};
+pub use bench::{Bench, Cost, Stream};
 pub use error::AccuracyError;
 pub use figure::{Better, Figure, Standing};
 pub use recorded::Recorded;
 pub use report::{Report, Row, Skipped, run};
-pub use suites::{SUITES, Suite};
+pub use suites::{SUITES, Suite, streams};

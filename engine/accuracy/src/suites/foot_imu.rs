@@ -29,7 +29,7 @@ use crate::statistics::{deviation, mean, rms};
 pub const SUITE: Suite =
     Suite { name: "foot_imu", about: "contacts and stride lengths of two foot IMUs against optical markers, 57 strides", measure };
 
-const FOLDER: &str = "imu/gaitmap";
+pub(super) const FOLDER: &str = "imu/gaitmap";
 const IMU_HZ: f64 = 204.8;
 const MARKERS_HZ: f64 = 100.0;
 /// A contact within this of the truth is the same one.
@@ -38,8 +38,7 @@ const SAME_S: f64 = 0.1;
 const FEET: [(&str, &str, Quaternion); 2] = [("left", "L", [0.4, 0.1, -0.7, 0.5]), ("right", "R", [0.1, 0.9, 0.2, -0.3])];
 
 fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
-    let table = Table::read(bench, "imu_sample.csv", 2)?;
-    let inputs: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 1)).collect();
+    let inputs = both(bench)?;
     let truth = Truth::read(bench)?;
     let mut figures = Vec::new();
     let (events, rows) = bench.step("contacts", "foot_imu_events", json!({}), &inputs)?;
@@ -55,7 +54,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
         figures.push(Figure::lower(name("extra"), extra as f64, "1"));
     }
     figures.extend(lengths(bench, &inputs, &truth, "")?);
-    let halved: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 2)).collect();
+    let halved = every(bench, 2)?;
     figures.extend(lengths(bench, &halved, &truth, "_at_102_4_hz")?.into_iter().map(|figure| Figure {
         gate: None,
         aim: None,
@@ -228,6 +227,17 @@ impl Table {
     fn number(&self, row: usize, name: &str) -> f64 {
         self.rows[row][self.columns[name]].parse().unwrap_or(f64::NAN)
     }
+}
+
+/// Both feet's sensors.
+pub(super) fn both(bench: &Bench) -> Result<Vec<Stream>, AccuracyError> {
+    every(bench, 1)
+}
+
+/// The same with every `step`th sample alone.
+fn every(bench: &Bench, step: usize) -> Result<Vec<Stream>, AccuracyError> {
+    let table = Table::read(bench, "imu_sample.csv", 2)?;
+    Ok(FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), step)).collect())
 }
 
 /// One foot's sensor as a stream, every `step`th sample of it.

@@ -16,10 +16,13 @@ mod orientation;
 mod pelvic_drop;
 mod relative_orientation;
 mod segment_alignment;
+mod streams;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
 use crate::figure::Figure;
+
+pub use streams::streams;
 
 /// One question, and how it is answered.
 #[derive(Debug)]
