@@ -64,7 +64,7 @@ fn firing_order_says_what_it_cannot_read() {
 
 #[test]
 fn a_contact_is_judged_on_its_own_sides_and_by_its_method() {
-    let config = json!({ "expect": "tra_io_ipsilateral before initial_contact within -100..50 ms", "rise_sd": "0 ms", "model_sd": "0 ms" });
+    let config = json!({ "expect": "tra_io_ipsilateral before initial_contact within -100..50 ms", "model_sd": "0 ms" });
     let planned = plan("firing_order", config, &[onsets(), contacts()]).expect("a plan");
     let sds = nan_as_null(vec![3.0, 3.0, f64::NAN]);
     let (no_numbers, no_words) = (nan_as_null(vec![f64::NAN; 3]), Arc::new(StringArray::new_null(3)));
