@@ -21,9 +21,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         units: [("emg".to_owned(), unit.clone())].into(),
         ..OpenOptions::default()
     });
-    let recordings =
-        std::env::var_os("PROPRIO_DATA").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into());
-    let mut bench = Bench::new(recordings.into());
+    let mut bench = Bench::of_environment();
     let inputs = streams(&bench, file, &table.unwrap_or_default())?;
     let (_, rows) = bench.step("step", op, serde_json::from_str(config)?, &inputs)?;
     let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();

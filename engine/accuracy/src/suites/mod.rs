@@ -35,6 +35,17 @@ pub struct Suite {
     pub measure: fn(&mut Bench) -> Result<Vec<Figure>, AccuracyError>,
 }
 
+/// Those of these names, in the order of [`SUITES`]; all of them for no name.
+///
+/// # Errors
+/// [`AccuracyError::NoSuite`].
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Suite>, AccuracyError> {
+    if let Some(name) = names.iter().find(|name| !SUITES.iter().any(|suite| suite.name == **name)) {
+        return Err(AccuracyError::NoSuite { name: name.clone() });
+    }
+    Ok(SUITES.iter().copied().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)).collect())
+}
+
 /// All of them.
 pub const SUITES: &[&Suite] = &[
     &orientation::SUITE,
