@@ -23,6 +23,8 @@
 //!
 //! `<muscle>_is_delayed`: later than `delayed` after the reference and beyond the personal baseline, mean + 2 SD of the first `baseline`
 //! latencies of the session (which so must be healthy ones) or of `bands`; null until there is one, and where the latency is unknown.
+//! `<muscle>_after_other_side_ms` is the latency less the mean of the other side's baseline: the gluteus medius has no norm but its
+//! owner's own, of either side.
 //!
 //! The window is that of feed-forward activation (Hodges and Richardson 1996), the probability that of two independent normal times.
 //! Surface EMG can't isolate transversus abdominis: the pair is called TrA/IO. Of several onsets within `search` the one nearest to the
@@ -74,13 +76,13 @@
 //!         pelvis_load_n: [{ pulses: { from: 0.99 s, period: 1 s, width: 0.6 s, amplitude: 400 } }, { missing: { from: 4.9 s, to: 5.1 s } }]
 //! ```
 //! ```csv
-//! time_ns,reference,side,reference_sd_ms,verdict,reason,tra_io_contralateral_latency_ms,tra_io_contralateral_sd_ms,tra_io_contralateral_p_before,tra_io_contralateral_p_in_window,tra_io_contralateral_verdict,tra_io_contralateral_reason,tra_io_contralateral_is_delayed,gluteus_medius_ipsilateral_latency_ms,gluteus_medius_ipsilateral_sd_ms,gluteus_medius_ipsilateral_p_before,gluteus_medius_ipsilateral_p_in_window,gluteus_medius_ipsilateral_verdict,gluteus_medius_ipsilateral_reason,gluteus_medius_ipsilateral_is_delayed,p_tra_io_contralateral_before_gluteus_medius_ipsilateral,p_order,order
-//! 999553661,load_left,left,5.0,in_window,,-60.5537,5.83095,1.0,1.0,in_window,,,-20.5537,5.38516,0.999932,1.0,in_window,,,1.0,0.999999,as_declared
-//! 1999553661,load_left,left,5.0,in_window,,-35.5537,5.38516,1.0,1.0,in_window,,,-24.5537,5.38516,0.999997,1.0,in_window,,,0.99995,0.999949,as_declared
-//! 2999553661,load_left,left,5.0,late,,84.4463,6.40312,5.12333e-40,3.73228e-8,late,,true,4.44634,7.07107,0.264738,1.0,simultaneous,,false,4.03012e-36,2.99311e-50,reversed
-//! 3999553661,load_left,left,5.0,unknown,tra_io_contralateral: refused: signal-to-noise ratio below 3 dB,,,,,unknown,refused: signal-to-noise ratio below 3 dB,,,,,,unknown,active already,,,,unknown
-//! 5999553661,load_left,left,5.0,unknown,tra_io_contralateral: no onset,,,,,unknown,no onset,,,,,,unknown,active already,,,,unknown
-//! # 5 rows, every bit hashed: 66f0386d4623078d
+//! time_ns,reference,side,reference_sd_ms,verdict,reason,tra_io_contralateral_latency_ms,tra_io_contralateral_sd_ms,tra_io_contralateral_p_before,tra_io_contralateral_p_in_window,tra_io_contralateral_verdict,tra_io_contralateral_reason,tra_io_contralateral_is_delayed,tra_io_contralateral_after_other_side_ms,gluteus_medius_ipsilateral_latency_ms,gluteus_medius_ipsilateral_sd_ms,gluteus_medius_ipsilateral_p_before,gluteus_medius_ipsilateral_p_in_window,gluteus_medius_ipsilateral_verdict,gluteus_medius_ipsilateral_reason,gluteus_medius_ipsilateral_is_delayed,gluteus_medius_ipsilateral_after_other_side_ms,p_tra_io_contralateral_before_gluteus_medius_ipsilateral,p_order,order
+//! 999553661,load_left,left,5.0,in_window,,-60.5537,5.83095,1.0,1.0,in_window,,,,-20.5537,5.38516,0.999932,1.0,in_window,,,,1.0,0.999999,as_declared
+//! 1999553661,load_left,left,5.0,in_window,,-35.5537,5.38516,1.0,1.0,in_window,,,,-24.5537,5.38516,0.999997,1.0,in_window,,,,0.99995,0.999949,as_declared
+//! 2999553661,load_left,left,5.0,late,,84.4463,6.40312,5.12333e-40,3.73228e-8,late,,true,,4.44634,7.07107,0.264738,1.0,simultaneous,,false,,4.03012e-36,2.99311e-50,reversed
+//! 3999553661,load_left,left,5.0,unknown,tra_io_contralateral: refused: signal-to-noise ratio below 3 dB,,,,,unknown,refused: signal-to-noise ratio below 3 dB,,,,,,,unknown,active already,,,,,unknown
+//! 5999553661,load_left,left,5.0,unknown,tra_io_contralateral: no onset,,,,,unknown,no onset,,,,,,,unknown,active already,,,,,unknown
+//! # 5 rows, every bit hashed: d82098362ebedf0e
 //! ```
 
 use std::collections::BTreeMap;
@@ -288,7 +290,7 @@ fn output(members: &[Member]) -> StreamSchema {
         fields.extend([float(format!("{name}_latency_ms"), "ms"), float(format!("{name}_sd_ms"), "ms")]);
         fields.extend(["before", "in_window"].map(|what| float(format!("{name}_p_{what}"), "1")));
         fields.extend([text(format!("{name}_verdict")).with_nullable(false), text(format!("{name}_reason"))]);
-        fields.push(column(format!("{name}_is_delayed"), DataType::Boolean));
+        fields.extend([column(format!("{name}_is_delayed"), DataType::Boolean), float(format!("{name}_after_other_side_ms"), "ms")]);
     }
     fields.extend(members.windows(2).map(|pair| float(format!("p_{}_before_{}", pair[0].name, pair[1].name), "1")));
     if members.len() > 1 {
@@ -418,13 +420,22 @@ impl FiringOrder {
             });
             let mut judged = Judged::new(found, self.window_ms);
             if let Some(known) = judged.known {
-                let band = self.bands[slot].or(state.learners[slot].band(self.baseline));
+                let band = self.band(state, slot);
+                // The same muscle as it usually is when the reference is the other side's.
+                let other = if side == 0 { None } else { member.slots[3 - side].filter(|other| *other != slot) };
+                let usual = other.and_then(|other| self.band(state, other));
+                judged.after_other_side_ms = usual.map(|band| known.latency_ms - band.mean);
                 judged.is_delayed = band.map(|band| known.latency_ms > self.delayed_ms && known.latency_ms > band.mean + 2.0 * band.sd);
                 state.learners[slot].learn(known.latency_ms, self.baseline);
             }
             judged
         };
         self.members.iter().map(member).collect()
+    }
+
+    /// What is usual for a muscle, once that is known.
+    fn band(&self, state: &State, slot: usize) -> Option<Band> {
+        self.bands[slot].or(state.learners[slot].band(self.baseline))
     }
 
     fn batch(&self, references: &[Reference], judged: &[Vec<Judged>]) -> RecordBatch {
@@ -451,6 +462,7 @@ impl FiringOrder {
             columns.push(words(&|row| Some(row[n].verdict.name().to_owned())));
             columns.push(words(&|row| row[n].reason.clone()));
             columns.push(Arc::new(judged.iter().map(|row| row[n].is_delayed).collect::<BooleanArray>()));
+            columns.push(floats(&|row| row[n].after_other_side_ms.unwrap_or(f64::NAN)));
         }
         let orders: Vec<Order> = judged.iter().map(|row| Order::of(row)).collect();
         for pair in 0..self.members.len() - 1 {
