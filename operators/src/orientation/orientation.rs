@@ -87,7 +87,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ImuColumns, Sample, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as, steady_rate};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -162,13 +162,7 @@ impl Configure for Config {
         let port = &ports[0];
         let columns = ImuColumns::of(port, 0, "", self.magnetometer, &mut findings);
         let has_mag = columns.is_some_and(|columns| columns.mag.is_some());
-        if !port.schema.keys.is_empty() {
-            findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
-        }
-        let Some(rate) = port.schema.rate else {
-            findings.push(PlanFinding::input(0, format!("`{}` has no rate, so its samples can't be integrated", port.stream)));
-            return Err(findings);
-        };
+        let Some(rate) = steady_rate(port, 0, &mut findings) else { return Err(findings) };
         self.check(rate, has_mag, &mut findings);
         let (Some(columns), true) = (columns, findings.is_empty()) else { return Err(findings) };
         let output = output(port.schema.columns.field(columns.gyro[0]), rate, has_mag);
