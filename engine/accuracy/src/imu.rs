@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::DataType;
 use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::RigFile;
 use proprio_core::schema::TIME;
@@ -23,6 +24,7 @@ pub fn imu(name: &str, mut sensor: Value, rate: Rate, samples: usize, values: im
     let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
         TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| rate.grid_time(k)).collect::<Int64Array>()) as ArrayRef,
         SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
+        _ if *field.data_type() == DataType::Int64 => Arc::new(Int64Array::new_null(samples)),
         name => {
             let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("a measured column names its axis");
             values(name.split('_').next().unwrap_or_default(), axis)
