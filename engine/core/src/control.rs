@@ -23,6 +23,9 @@ pub enum Request {
         /// Where every watermark begins; the arrival clock when absent.
         #[serde(default)]
         from_ns: Option<TimeNs>,
+        /// The session that calibrations and references are carried over from; `last` is the subject's newest. None when absent.
+        #[serde(default)]
+        carry: Option<String>,
     },
     /// Ends the open session; an unnamed one follows.
     SessionStop,
@@ -48,6 +51,16 @@ pub enum Request {
         /// Event time; now when absent.
         #[serde(default)]
         time_ns: Option<TimeNs>,
+    },
+    /// Says that a person has seen an alert of the open session.
+    Acknowledge {
+        /// Its id, or the name of its step, whose newest one is meant.
+        alert: String,
+        /// Who.
+        author: String,
+        /// What they say to it.
+        #[serde(default)]
+        text: Option<String>,
     },
     /// Enters a person's answers to a questionnaire.
     Outcome {

@@ -62,6 +62,8 @@ impl fmt::Display for Kind {
 pub const SEQUENCE: &str = "sequence";
 /// Column of a source stream that holds the time on the sensor's own clock.
 pub const DEVICE_TIME: &str = "device_time_ns";
+/// Column of a stream that tells which device measured a row: a hash of its serial number, null where it doesn't say one.
+pub const DEVICE: &str = "device";
 /// Column of a source stream whose times were mapped from the device's clock: how far they may be off.
 pub const TIME_UNCERTAINTY: &str = "time_uncertainty_ns";
 
@@ -75,11 +77,12 @@ impl Sensor {
     }
 
     /// What operators and tables see: `time_ns` on the rig's clock, `sequence`, `device_time_ns`, for a sensor with a clock of
-    /// its own `time_uncertainty_ns`, the measured columns.
+    /// its own `time_uncertainty_ns`, the measured columns, `device`.
     pub fn stream_schema(&self) -> StreamSchema {
         let mut fields = vec![column(SEQUENCE, DataType::Int64).required(), column(DEVICE_TIME, DataType::Int64).unit("ns").required()];
         fields.extend((self.clock == Clock::Device).then(|| column(TIME_UNCERTAINTY, DataType::Int64).unit("ns")));
         fields.extend(self.measured());
+        fields.push(self.placed(column(DEVICE, DataType::Int64)));
         StreamSchema::new(fields, self.wire_keys(), self.rate)
     }
 

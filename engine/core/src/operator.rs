@@ -6,6 +6,7 @@ use arrow_array::RecordBatch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::carried::Carried;
 use crate::schema::StreamSchema;
 use crate::time::TimeNs;
 
@@ -19,6 +20,12 @@ pub trait Operator: Send + Sync + 'static {
 
     /// The state at a session's start.
     fn start(&self) -> Self::State;
+
+    /// Takes rows of its own output that an earlier session gave, right after [`start`](Self::start): those that [`Planned::carries`]
+    /// asks for, which fit its output. Whatever of them holds here is emitted again by `process`, so that this session's rows tell it.
+    fn carry(&self, state: &mut Self::State, carried: &Carried) {
+        let _ = (state, carried);
+    }
 
     /// Takes, per port, exactly the rows in (W₀, W], where W₀ is the previous call's watermark; emits rows in
     /// (time, keys) order, none at or before the watermark promised last. Returns the watermark promised now: no row at or
@@ -75,17 +82,25 @@ pub struct Planned {
     pub output: StreamSchema,
     /// Whether its rows are alerts: they land in `alerts` and go out on the wire.
     pub is_alert: bool,
+    /// SQL condition on its table for the rows that a later session can be given; none for a step that carries nothing over.
+    pub carries: Option<String>,
 }
 
 impl Planned {
     /// Boxes an operator.
     pub fn new(operator: impl Operator, output: StreamSchema) -> Self {
-        Self { step: Box::new(operator), output, is_alert: false }
+        Self { step: Box::new(operator), output, is_alert: false, carries: None }
+    }
+
+    /// The same, which can be given the newest row of an earlier session that meets an SQL condition; see [`Operator::carry`].
+    #[must_use]
+    pub fn carrying(self, condition: impl Into<String>) -> Self {
+        Self { carries: Some(condition.into()), ..self }
     }
 
     /// Boxes an operator that emits [`alert`](crate::table::system::alert) rows.
     pub fn alert(operator: impl Operator) -> Self {
-        Self { step: Box::new(operator), output: crate::table::system::alert(), is_alert: true }
+        Self { step: Box::new(operator), output: crate::table::system::alert(), is_alert: true, carries: None }
     }
 }
 
@@ -107,6 +122,8 @@ pub struct RestoreError(#[from] postcard::Error);
 pub trait Step: Send + Sync {
     /// See [`Operator::start`].
     fn start(&self) -> StepState;
+    /// See [`Operator::carry`].
+    fn carry(&self, state: &mut StepState, carried: &Carried);
     /// See [`Operator::process`].
     fn process(&self, state: &mut StepState, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs;
     /// See [`Operator::flush`].
@@ -123,6 +140,10 @@ pub trait Step: Send + Sync {
 impl<O: Operator> Step for O {
     fn start(&self) -> StepState {
         StepState(Box::new(Operator::start(self)))
+    }
+
+    fn carry(&self, state: &mut StepState, carried: &Carried) {
+        Operator::carry(self, own::<O>(state), carried);
     }
 
     fn process(&self, state: &mut StepState, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {

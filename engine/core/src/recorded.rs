@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use serde::{Deserialize, Serialize};
 
+use crate::carried::Carried;
 use crate::clock::ClockFit;
 use crate::outcome::Instrument;
 use crate::time::TimeNs;
@@ -52,6 +53,9 @@ pub enum Decision {
         from_ns: TimeNs,
         /// What each sensor that has been heard brings along from before, by key, so that a session replays alone.
         sources: BTreeMap<String, SourceStart>,
+        /// What steps bring along from an earlier session.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        carried: Vec<Carried>,
     },
     /// The session ends; a barrier.
     SessionStop,
@@ -86,6 +90,17 @@ pub enum Decision {
         instrument: Instrument,
         /// Item scores in its order, none for one that was not answered.
         items: Vec<Option<u8>>,
+    },
+    /// A person has seen an alert.
+    Acknowledge {
+        /// When.
+        time_ns: TimeNs,
+        /// Who.
+        author: String,
+        /// What they say to it.
+        text: Option<String>,
+        /// The alert, as its row tells it.
+        alert: Acknowledged,
     },
     /// A source has gone quiet: others stop waiting for it.
     Idle {
@@ -135,6 +150,25 @@ pub enum Decision {
         /// Full texts by name, `rig.yaml` and `pipeline.yaml` among them.
         texts: BTreeMap<String, String>,
     },
+}
+
+/// An alert that a person has seen: its row in `alerts`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Acknowledged {
+    /// Its id.
+    pub id: String,
+    /// The alert step.
+    pub step: String,
+    /// The stream that the step reads.
+    pub stream: String,
+    /// The key of the row that it judged.
+    pub key: String,
+    /// Its severity.
+    pub severity: String,
+    /// Its message.
+    pub message: String,
+    /// When its condition began to hold.
+    pub since_ns: TimeNs,
 }
 
 /// What a sensor brings into a session from before it (contract 6).

@@ -116,6 +116,8 @@ pub mod system {
         pub const CLEARED: &str = "cleared";
         /// It would fire, and is told to nobody.
         pub const WITHHELD: &str = "withheld";
+        /// A person has seen it; `reason` says who, and what they said.
+        pub const ACKNOWLEDGED: &str = "acknowledged";
     }
 
     /// Rows of `alerts`: an alert's rows with their id and the stream that the step read.

@@ -238,6 +238,7 @@ pub(crate) fn sensor_of(event: &mut Event) -> Option<&mut usize> {
             | Decision::Mark { .. }
             | Decision::Note { .. }
             | Decision::Outcome { .. }
+            | Decision::Acknowledge { .. }
             | Decision::EngineStart { .. }
             | Decision::Reload { .. },
         ) => None,

@@ -9,7 +9,7 @@
 //!   a second input; a stride of the muscle's own foot with missing samples doesn't count.
 //!
 //! A reference from an earlier session is **given**, for all muscles, with `reference_id`: it is part of the pipeline that is recorded
-//! and hashed. Otherwise it is learned in the session, once; until then `<muscle>_percent` is null and the quality is `learning`. It is
+//! and hashed. One that is **carried over** (`proprio session start --carry`) is that of the named session. Otherwise it is learned in the session, once; until then `<muscle>_percent` is null and the quality is `learning`. It is
 //! `good` when the second-highest contraction reaches 90 % of the highest, or the peaks of strides scatter by less than 30 %, and
 //! `variable` when not. Samples whose `<muscle>_quality` is there and not `good` are never learned from. No delay, no filter: a gap in
 //! the envelope is one in the output.
@@ -56,7 +56,7 @@ use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, String
 use arrow_schema::DataType;
 use proprio_core::quantity::{Duration, Voltage};
 use proprio_core::schema::{FieldExt, float, meta, text};
-use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
+use proprio_core::{Carried, Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -152,6 +152,7 @@ impl Configure for Config {
             let index = ports[input].schema.index(&format!("{}_quality", channel.muscle))?;
             (ports[input].schema.columns.field(index).data_type() == &DataType::Utf8).then_some(index)
         };
+        let is_given = !self.reference.is_empty();
         let operator = Normalise {
             input,
             contacts: if learns_strides { contacts } else { Contacts::default() },
@@ -162,6 +163,7 @@ impl Configure for Config {
                     quality: quality(channel),
                     foot: side_of(&channel.muscle),
                     given: self.reference.get(&channel.muscle).map(|volts| volts.volts()),
+                    reference: output.index(&format!("{}_reference_v", channel.muscle)).expect("its own column"),
                 })
                 .collect(),
             samples: ((self.over.seconds() * rate.hertz()).round() as usize).max(1),
@@ -169,7 +171,10 @@ impl Configure for Config {
             config: self,
             output: output.clone(),
         };
-        Ok(Planned::new(operator, output))
+        // Given references stand in the pipeline: there is nothing to carry over.
+        let known: Vec<String> = channels.iter().map(|channel| format!("\"{}_reference_v\" IS NOT NULL", channel.muscle)).collect();
+        let planned = Planned::new(operator, output);
+        Ok(if is_given { planned } else { planned.carrying(known.join(" AND ")) })
     }
 }
 
@@ -248,6 +253,8 @@ struct Muscle {
     quality: Option<usize>,
     foot: Foot,
     given: Option<f64>,
+    /// Index of its reference in the output.
+    reference: usize,
 }
 
 struct Normalise {
@@ -266,6 +273,8 @@ struct Normalise {
 pub struct State {
     strides: Strides,
     muscles: Vec<Learned>,
+    /// Where the references are from, when not from this session.
+    from: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -284,7 +293,7 @@ impl Operator for Normalise {
             (None, Method::Maximum) => Learned::Contractions(Contractions::default()),
             (None, Method::DynamicPeak) => Learned::Peaks(Peaks::default()),
         });
-        State { strides: Strides::default(), muscles: muscles.collect() }
+        State { strides: Strides::default(), muscles: muscles.collect(), from: self.config.reference_id.clone() }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
@@ -318,9 +327,23 @@ impl Operator for Normalise {
             output.push(Arc::new(StringArray::from(qualities)));
         }
         output.push(Arc::new(StringArray::from(vec![self.config.method.name(); count])));
-        output.push(Arc::new(StringArray::from(vec![self.config.reference_id.as_deref().unwrap_or("this session"); count])));
+        output.push(Arc::new(StringArray::from(vec![state.from.as_deref().unwrap_or("this session"); count])));
         out.push(rows::batch(&self.output, output));
         watermark
+    }
+
+    /// References of another method are not comparable, and stay where they are.
+    fn carry(&self, state: &mut State, carried: &Carried) {
+        let rows = carried.batch(&self.output).expect("the worker gives what fits");
+        let index = |name: &str| self.output.index(name).expect("its own column");
+        if rows.num_rows() == 0 || rows::strings(&rows, index("method")).value(0) != self.config.method.name() {
+            return;
+        }
+        for (muscle, learned) in self.muscles.iter().zip(&mut state.muscles) {
+            let volts = rows::float_or_nan(rows::floats(&rows, muscle.reference), 0);
+            *learned = Learned::Reference(Reference { volts, quality: Quality::Given });
+        }
+        state.from = Some(format!("session {}", carried.session));
     }
 
     fn flush(&self, _: &mut State, _: &mut Output) {}

@@ -1,7 +1,8 @@
 //! Which calibrations does an operator use, from when on? Rows of `segment_alignment` beside the rows of what it corrects.
 
-use arrow_array::RecordBatch;
-use proprio_core::rows::{floats, strings, times};
+use arrow_array::{Array, RecordBatch};
+use proprio_core::kind::DEVICE;
+use proprio_core::rows::{floats, integers, strings, times};
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Port, TimeNs};
 
@@ -20,6 +21,7 @@ pub struct CalibrationPort {
     rotation: usize,
     id: usize,
     verdict: usize,
+    device: usize,
 }
 
 /// A calibration that passed.
@@ -33,17 +35,19 @@ pub struct Calibration {
     pub segment_from_sensor: Quaternion,
     /// Its id.
     pub id: String,
+    /// The device that it was measured with, where it says which it is.
+    pub device: Option<i64>,
 }
 
 impl CalibrationPort {
     /// The calibrations that an input gives; none for another stream.
     pub fn of(input: usize, port: &Port) -> Option<Self> {
         let index = |name: &str| port.schema.index(name);
-        let (rotation, id, verdict) = (index(ROTATION)?, index("calibration")?, index("verdict")?);
+        let (rotation, id, verdict, device) = (index(ROTATION)?, index("calibration")?, index("verdict")?, index(DEVICE)?);
         let field = port.schema.columns.field(rotation);
         let (segment, side) = (field.meta(meta::SEGMENT)?, field.meta(meta::SIDE));
         let segment = side.map_or_else(|| segment.to_owned(), |side| format!("{segment}_{side}"));
-        Some(Self { input, segment, rotation, id, verdict })
+        Some(Self { input, segment, rotation, id, verdict, device })
     }
 }
 
@@ -52,11 +56,12 @@ pub fn passed(ports: &[CalibrationPort], inputs: &[RecordBatch]) -> Vec<Calibrat
     let mut found = Vec::new();
     for (number, port) in ports.iter().enumerate() {
         let rows = &inputs[port.input];
-        let (ids, verdicts) = (strings(rows, port.id), strings(rows, port.verdict));
+        let (ids, verdicts, devices) = (strings(rows, port.id), strings(rows, port.verdict), integers(rows, port.device));
         let parts = [0, 1, 2, 3].map(|part| floats(rows, port.rotation + part));
         for (row, time) in times(rows).iter().enumerate().filter(|(row, _)| verdicts.value(*row) == "pass") {
             let segment_from_sensor = parts.map(|part| part.value(row));
-            found.push(Calibration { time: *time, port: number, segment_from_sensor, id: ids.value(row).to_owned() });
+            let device = devices.is_valid(row).then(|| devices.value(row));
+            found.push(Calibration { time: *time, port: number, segment_from_sensor, id: ids.value(row).to_owned(), device });
         }
     }
     found.sort_by_key(|calibration| calibration.time);

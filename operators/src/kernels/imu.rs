@@ -3,7 +3,7 @@
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
-use proprio_core::kind::SEQUENCE;
+use proprio_core::kind::{DEVICE, SEQUENCE};
 use proprio_core::rows::{float_or_nan, floats, integers, times};
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Port, Rate, TimeNs};
@@ -70,9 +70,9 @@ pub fn placed_as(field: Field, other: &Field) -> Field {
     keys.iter().filter_map(|key| Some((key, other.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
 }
 
-/// Index of the sensor's own count of samples, where it has one.
-fn sequence_column(port: &Port) -> Option<usize> {
-    port.schema.index(SEQUENCE).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64)
+/// Index of a column of whole numbers, where it is there.
+fn whole_column(port: &Port, name: &str) -> Option<usize> {
+    port.schema.index(name).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64)
 }
 
 /// Indices of an IMU's columns.
@@ -86,6 +86,8 @@ pub struct ImuColumns {
     pub mag: Option<[usize; 3]>,
     /// The sensor's own count.
     pub sequence: Option<usize>,
+    /// Which device measured.
+    pub device: Option<usize>,
 }
 
 impl ImuColumns {
@@ -95,16 +97,19 @@ impl ImuColumns {
         let [gyro, accel] = [GYRO, ACCEL].map(|instrument| triple(port, input, prefix, instrument, findings));
         let has_mag = magnetometer && port.schema.index(&format!("{prefix}mag_x_ut")).is_some();
         let mag = if has_mag { Some(triple(port, input, prefix, MAG, findings)?) } else { None };
-        Some(Self { gyro: gyro?, accel: accel?, mag, sequence: sequence_column(port) })
+        Some(Self { gyro: gyro?, accel: accel?, mag, sequence: whole_column(port, SEQUENCE), device: whole_column(port, DEVICE) })
     }
 
     /// The sample of a row; `None` when gyroscope or accelerometer have none.
     pub fn sample(&self, rows: &RecordBatch, row: usize) -> Option<Sample> {
         let values = |columns: [usize; 3]| columns.map(|column| float_or_nan(floats(rows, column), row));
-        let counts = self.sequence.map(|column| integers(rows, column)).filter(|column| column.is_valid(row));
+        let whole = |column: Option<usize>| {
+            column.map(|column| integers(rows, column)).filter(|column| column.is_valid(row)).map(|column| column.value(row))
+        };
         let sample = Sample {
             time: times(rows)[row],
-            sequence: counts.map(|column| column.value(row)),
+            sequence: whole(self.sequence),
+            device: whole(self.device),
             gyro: values(self.gyro),
             accel: values(self.accel),
             mag: self.mag.map_or([f64::NAN; 3], values),
@@ -120,12 +125,19 @@ pub struct Sample {
     pub time: TimeNs,
     /// The sensor's own count.
     pub sequence: Option<i64>,
+    /// The device that measured, where it says which it is.
+    pub device: Option<i64>,
     /// Angular rate in rad/s.
     pub gyro: [f64; 3],
     /// Specific force in m/s².
     pub accel: [f64; 3],
     /// Magnetic flux density in µT.
     pub mag: [f64; 3],
+}
+
+/// Whether two rows of a sensor are known to be of two devices.
+pub fn is_swapped(before: Option<i64>, after: Option<i64>) -> bool {
+    before.zip(after).is_some_and(|(before, after)| before != after)
 }
 
 impl Sample {

@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     fn sample(gyro: [f64; 3], accel: [f64; 3], mag: [f64; 3]) -> Sample {
-        Sample { time: 0, sequence: None, gyro, accel, mag }
+        Sample { time: 0, sequence: None, device: None, gyro, accel, mag }
     }
 
     #[test]

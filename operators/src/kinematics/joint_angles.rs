@@ -26,6 +26,9 @@
 //! calibration corrects. Without `neutral`, `heading` is the compass bearing of the lab's forward direction. Frame `earth_up` has no
 //! common heading, so joints between such sensors need `neutral`.
 //!
+//! **Another device** in a sensor's place (`…device` beside a rotation) sits otherwise: its calibration holds no longer, and a neutral pose is
+//! due again; until then the angles are null.
+//!
 //! **Delay** none. A row comes out for every row; where a rotation is null, so are its angles. Source of the thresholds: domain practice, not a norm.
 //!
 //! ```yaml
@@ -73,12 +76,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_schema::Field;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
-use proprio_core::rows::{batch, float_or_nan, floats, nan_as_null, times};
+use proprio_core::rows::{batch, float_or_nan, floats, integers, nan_as_null, times};
 use proprio_core::schema::{FieldExt, float, meta, text};
 use proprio_core::{Operator, Output, Planned, Port, StreamSchema, TimeNs};
 use schemars::JsonSchema;
@@ -87,6 +91,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
 use crate::kernels::calibrated::{Calibration, CalibrationPort, passed};
 use crate::kernels::column::is_rotation;
+use crate::kernels::imu::is_swapped;
 use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, from_axes, multiply, normalized, rotate};
 use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};
 
@@ -206,6 +211,7 @@ impl Configure for Config {
             calibrated: segments.iter().map(calibrated).collect(),
             neutral_ns: self.neutral.map(Duration::nanoseconds),
             columns: segments.iter().map(|segment| segment.column).collect(),
+            devices: segments.iter().map(|segment| segment.device).collect(),
             calibrations: calibrations.clone(),
             parts,
             output: output.clone(),
@@ -223,6 +229,8 @@ struct Segment {
     frame: String,
     /// Index of `…q_w`.
     column: usize,
+    /// Index of the `…device` beside it.
+    device: Option<usize>,
     sensor_from_segment: Quaternion,
 }
 
@@ -249,7 +257,9 @@ impl Config {
                 findings.push(PlanFinding::input(0, format!("`{}` is a second rotation of {key}", field.name())));
             }
             let sensor_from_segment = self.mounting.get(&key).map_or(from_mounting(Axis::X, Axis::Y), |m| from_mounting(m.forward, m.up));
-            segments.push(Segment { name, side, key, frame, column, sensor_from_segment });
+            let device = field.name().strip_suffix("q_w").and_then(|prefix| port.schema.index(&format!("{prefix}{DEVICE}")));
+            let device = device.filter(|index| *fields[*index].data_type() == DataType::Int64);
+            segments.push(Segment { name, side, key, frame, column, device, sensor_from_segment });
         }
         segments
     }
@@ -341,6 +351,8 @@ struct JointAngles {
     calibrated: Vec<Option<usize>>,
     /// Index of `…q_w`, by segment.
     columns: Vec<usize>,
+    /// Index of its device's column, by segment.
+    devices: Vec<Option<usize>>,
     /// How sensors sit by `mounting` alone, by segment.
     mounted: Vec<Alignment>,
     neutral_ns: Option<i64>,
@@ -361,6 +373,8 @@ struct State {
     pose: Pose,
     /// Calibrations in use, by port.
     ids: Vec<Option<String>>,
+    /// The device that a segment's rotations come from, or its calibration is of, by segment.
+    devices: Vec<Option<i64>>,
 }
 
 /// How far the neutral pose is.
@@ -379,7 +393,7 @@ impl Operator for JointAngles {
 
     fn start(&self) -> State {
         let pose = if self.neutral_ns.is_some() { Pose::Waiting } else { Pose::Aligned(self.mounted.clone()) };
-        State { pose, ids: vec![None; self.calibrations.len()] }
+        State { pose, ids: vec![None; self.calibrations.len()], devices: vec![None; self.columns.len()] }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
@@ -396,6 +410,7 @@ impl Operator for JointAngles {
             while let Some(calibration) = calibrations.next_if(|calibration| calibration.time <= *time) {
                 self.apply(state, calibration);
             }
+            self.notice_swaps(state, rows, row);
             if !self.calibrations.is_empty() {
                 names.push(names_of(&state.ids));
             }
@@ -431,6 +446,26 @@ impl JointAngles {
         if let (Some(segment), Pose::Aligned(alignments)) = (segment, &mut state.pose) {
             alignments[segment].sensor_from_segment = conjugate(calibration.segment_from_sensor);
             state.ids[calibration.port] = Some(calibration.id);
+            state.devices[segment] = calibration.device.or(state.devices[segment]);
+        }
+    }
+
+    /// Another device in a sensor's place sits otherwise: what was calibrated of its segment holds no longer, nor does the neutral pose.
+    fn notice_swaps(&self, state: &mut State, rows: &RecordBatch, row: usize) {
+        for (segment, column) in self.devices.iter().enumerate() {
+            let device =
+                column.map(|column| integers(rows, column)).filter(|devices| devices.is_valid(row)).map(|devices| devices.value(row));
+            if is_swapped(state.devices[segment], device) {
+                match (&mut state.pose, self.calibrated[segment]) {
+                    (Pose::Aligned(alignments), Some(port)) => {
+                        alignments[segment] = self.mounted[segment];
+                        state.ids[port] = None;
+                    }
+                    (pose, _) if self.neutral_ns.is_some() => *pose = Pose::Waiting,
+                    _ => {}
+                }
+            }
+            state.devices[segment] = device.or(state.devices[segment]);
         }
     }
 

@@ -8,8 +8,10 @@
 //!
 //! `segment_from_sensor_q_…` takes sensor coordinates to the segment's ISB axes: X forward, Y up, Z to the right. `verdict` is `pass` or
 //! `fail`, `reasons` says which gates failed, the columns after it hold what they judge. `calibration` is the row's id, which every row
-//! that uses it names (`joint_angles`); it depends on the result alone. The first calibration that passes holds for the session; failed
-//! ones are tried again by standing still and moving again.
+//! that uses it names (`joint_angles`); it depends on the result alone. The first calibration that passes holds for the session, or until
+//! another device is put in the sensor's place (column `device`); failed ones are tried again by standing still and moving again. One that is **carried
+//! over** from an earlier session (`proprio session start --carry`) comes out with the first sample, under its own id, unless that is of
+//! another device.
 //!
 //! | gate | default |
 //! |---|---|
@@ -41,9 +43,9 @@
 //!         accel_y_m_per_s2: [{ constant: 9.77 }, { noise: { amplitude: 0.02, seed: 3 } }]
 //! ```
 //! ```csv
-//! time_ns,calibration,segment,side,verdict,reasons,segment_from_sensor_q_w,segment_from_sensor_q_x,segment_from_sensor_q_y,segment_from_sensor_q_z,rest_deg_per_s,rest_error_m_per_s2,explained,axes_deg,repetitions,range_deg,pose_error_deg,field_change_percent,dip_change_deg
-//! 10500000000,e00a969017ab,thigh,left,pass,,0.999051,0.000187175,0.00431356,0.0433511,0.573966,0.00438803,0.999999,84.3108,6,54.9139,0.00775522,,
-//! # 1 rows, every bit hashed: 82099cb6c5b6b58b
+//! time_ns,calibration,segment,side,verdict,reasons,device,segment_from_sensor_q_w,segment_from_sensor_q_x,segment_from_sensor_q_y,segment_from_sensor_q_z,rest_deg_per_s,rest_error_m_per_s2,explained,axes_deg,repetitions,range_deg,pose_error_deg,field_change_percent,dip_change_deg
+//! 10500000000,e00a969017ab,thigh,left,pass,,,0.999051,0.000187175,0.00431356,0.0433511,0.573966,0.00438803,0.999999,84.3108,6,54.9139,0.00775522,,
+//! # 1 rows, every bit hashed: d7cee8f0396f487f
 //! ```
 
 use std::sync::Arc;
@@ -51,17 +53,18 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
-use proprio_core::rows::{batch, nan_as_null, times};
+use proprio_core::rows::{batch, integers, nan_as_null, times};
 use proprio_core::schema::{FieldExt, column, float, meta, text};
 use proprio_core::time::SECOND_NS;
-use proprio_core::{Operator, Output, Planned, Port, StreamSchema, TimeNs};
+use proprio_core::{Carried, Operator, Output, Planned, Port, StreamSchema, TimeNs};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::functional_axis::{FunctionalAxis, functional_axis};
-use crate::kernels::imu::{ImuColumns, Sample, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as};
 use crate::kernels::quaternion::{Quaternion, conjugate, from_axes};
 use crate::kernels::segment::{SEGMENTS, flexion_sign};
 use crate::kernels::standing::{Standing, angle_deg, is_quiet};
@@ -164,7 +167,7 @@ impl Configure for Config {
             config: self,
             output: output.clone(),
         };
-        Ok(Planned::new(operator, output))
+        Ok(Planned::new(operator, output).carrying("verdict = 'pass'"))
     }
 }
 
@@ -186,6 +189,7 @@ impl Config {
 fn output(gyro: &Field) -> StreamSchema {
     let mut fields =
         vec![text("calibration").required(), text("segment").required(), text("side"), text("verdict").required(), text("reasons")];
+    fields.push(placed_as(column(DEVICE, DataType::Int64), gyro));
     fields.extend(["w", "x", "y", "z"].map(|part| placed_as(float(format!("segment_from_sensor_q_{part}"), "1").frame("segment"), gyro)));
     fields.extend([
         float("rest_deg_per_s", "deg/s"),
@@ -227,7 +231,10 @@ pub struct State {
     /// How many of these were before the quiet stretch.
     moving: usize,
     last: Option<TimeNs>,
+    device: Option<i64>,
     passed: bool,
+    /// One that an earlier session gave, until the first sample tells whether it is of the same device.
+    carried: Option<Carried>,
 }
 
 /// What one movement between two poses gave.
@@ -251,12 +258,20 @@ impl Operator for SegmentAlignment {
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let rows = &inputs[0];
         for (row, time) in times(rows).iter().enumerate() {
-            if state.passed {
-                break;
-            }
             let sample = self.columns.sample(rows, row);
-            if sample.is_none() || state.last.is_some_and(|last| time.saturating_sub(last) > self.gap_ns) {
+            let device = sample.and_then(|sample| sample.device);
+            if is_swapped(state.device, device) {
                 *state = State::default();
+            }
+            state.device = device.or(state.device);
+            if let Some(carried) = state.carried.take_if(|_| sample.is_some()) {
+                out.push(self.again(state, *time, &carried));
+            }
+            if state.passed {
+                continue;
+            }
+            if sample.is_none() || state.last.is_some_and(|last| time.saturating_sub(last) > self.gap_ns) {
+                *state = State { device: state.device, ..State::default() };
             }
             if let Some(sample) = sample
                 && let Some(calibration) = self.take(state, &sample)
@@ -267,10 +282,28 @@ impl Operator for SegmentAlignment {
         watermark
     }
 
+    fn carry(&self, state: &mut State, carried: &Carried) {
+        state.carried = Some(carried.clone());
+    }
+
     fn flush(&self, _: &mut State, _: &mut Output) {}
 }
 
 impl SegmentAlignment {
+    /// An earlier session's calibration, from now on; no row when it is of another device.
+    fn again(&self, state: &mut State, time: TimeNs, carried: &Carried) -> RecordBatch {
+        let rows = carried.batch(&self.output).expect("the worker gives what fits");
+        let newest = rows.slice(0, rows.num_rows().min(1));
+        let devices = integers(&newest, self.output.index(DEVICE).expect("its own column"));
+        if is_swapped(devices.iter().next().flatten(), state.device) {
+            return newest.slice(0, 0);
+        }
+        state.passed = newest.num_rows() > 0;
+        let mut columns = newest.columns().to_vec();
+        columns[0] = Arc::new(Int64Array::from(vec![time; newest.num_rows()]));
+        batch(&self.output, columns)
+    }
+
     /// Takes a sample; gives the calibration that it completes.
     fn take(&self, state: &mut State, sample: &Sample) -> Option<Calibration> {
         state.last = Some(sample.time);
@@ -303,7 +336,7 @@ impl SegmentAlignment {
             state.rates.push(sample.gyro);
             state.moving = state.rates.len();
             if sample.time - state.began > MOVEMENT_NS {
-                *state = State { last: state.last, ..State::default() };
+                *state = State { last: state.last, device: state.device, ..State::default() };
             }
         }
         None
@@ -366,6 +399,7 @@ impl SegmentAlignment {
             text(self.side.as_deref()),
             text(Some(verdict)),
             text(reasons.as_deref()),
+            Arc::new(Int64Array::from(vec![state.device])),
         ]);
         columns.extend(found.segment_from_sensor.map(one));
         columns.extend([found.rest_deg_per_s, found.rest_error_m_per_s2, found.movement.explained, found.axes_deg].map(one));

@@ -23,7 +23,7 @@
 //! is not there, starts anew or differs from the times by more than 100 ms, by time against rate. Up to `longest_gap` the
 //! filters run over them with samples on the straight line between the last and the next one, so their time constants
 //! hold; no rows are made for them. After a longer gap they start anew, keeping what they learnt of the sensor, and `settling` is true
-//! again. A row without gyroscope or accelerometer values gives null columns and counts as lost; one without a
+//! again; so it is when another `device` takes the sensor's place, of which nothing is known. A row without gyroscope or accelerometer values gives null columns and counts as lost; one without a
 //! magnetometer value goes by the other two.
 //!
 //! Between samples the time is the rate's period, not the difference of their times: a sensor samples evenly, and what is
@@ -51,22 +51,22 @@
 //!         mag_z_ut: [{ constant: -44 }, { noise: { amplitude: 0.3, seed: 9 } }, { steps: [[3 s, 30], [3.5 s, 0]] }]
 //! ```
 //! ```csv
-//! time_ns,q_w,q_x,q_y,q_z,rest,settling,mag_disturbed,heading_disagreement_deg,heading_sd_deg,mag_offset_ut
-//! 0,0.995864,0.090644,0.00474681,-0.00401434,false,true,true,,14.4292,0.0
-//! 10000000,0.995728,0.092261,0.00300269,-0.00220678,false,true,true,0.225743,13.5797,0.0
-//! 20000000,0.995914,0.0902796,0.00138311,-0.00189624,false,true,true,0.225743,13.1256,0.0
-//! 30000000,0.996026,0.0890476,0.0003309,-0.0015585,false,true,true,1.38772,12.4646,0.0
-//! 40000000,0.996056,0.0887187,0.00060248,-0.00138642,false,true,true,1.38772,12.1199,0.0
-//! 50000000,0.99606,0.0886716,0.000118136,-0.000941472,false,true,true,0.829745,11.5712,0.0
-//! 60000000,0.996063,0.0886394,-0.000731563,-0.00064411,false,true,true,0.829745,11.4078,0.0
-//! 70000000,0.996039,0.0889115,-0.000590301,-0.000949497,false,true,true,0.420138,10.9467,0.0
-//! 80000000,0.996075,0.0885116,-0.000355482,-0.000766033,false,true,true,0.420138,10.8842,0.0
+//! time_ns,q_w,q_x,q_y,q_z,rest,settling,device,mag_disturbed,heading_disagreement_deg,heading_sd_deg,mag_offset_ut
+//! 0,0.995864,0.090644,0.00474681,-0.00401434,false,true,,true,,14.4292,0.0
+//! 10000000,0.995728,0.092261,0.00300269,-0.00220678,false,true,,true,0.225743,13.5797,0.0
+//! 20000000,0.995914,0.0902796,0.00138311,-0.00189624,false,true,,true,0.225743,13.1256,0.0
+//! 30000000,0.996026,0.0890476,0.0003309,-0.0015585,false,true,,true,1.38772,12.4646,0.0
+//! 40000000,0.996056,0.0887187,0.00060248,-0.00138642,false,true,,true,1.38772,12.1199,0.0
+//! 50000000,0.99606,0.0886716,0.000118136,-0.000941472,false,true,,true,0.829745,11.5712,0.0
+//! 60000000,0.996063,0.0886394,-0.000731563,-0.00064411,false,true,,true,0.829745,11.4078,0.0
+//! 70000000,0.996039,0.0889115,-0.000590301,-0.000949497,false,true,,true,0.420138,10.9467,0.0
+//! 80000000,0.996075,0.0885116,-0.000355482,-0.000766033,false,true,,true,0.420138,10.8842,0.0
 //! …
-//! 5960000000,0.984411,0.175866,0.000256045,0.00242017,false,true,false,0.108727,30.9145,12.5727
-//! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,false,1.23814,30.9145,12.5745
-//! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,false,1.23814,30.9974,12.5745
-//! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,false,0.77536,30.9974,12.5744
-//! # 540 rows, every bit hashed: b04f4ec97a33f466
+//! 5960000000,0.984411,0.175866,0.000256045,0.00242017,false,true,,false,0.108727,30.9145,12.5727
+//! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,,false,1.23814,30.9145,12.5745
+//! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,,false,1.23814,30.9974,12.5745
+//! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,,false,0.77536,30.9974,12.5744
+//! # 540 rows, every bit hashed: 40c3dc183491c3e0
 //! ```
 
 use std::collections::VecDeque;
@@ -75,6 +75,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, nan_as_null, times};
@@ -87,7 +88,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ImuColumns, Sample, placed_as, steady_rate};
+use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as, steady_rate};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -243,6 +244,7 @@ fn output(gyro: &Field, rate: Rate, has_mag: bool) -> StreamSchema {
     let place = |field: Field| placed_as(field, gyro);
     let mut fields = ["q_w", "q_x", "q_y", "q_z"].map(|name| place(float(name, "1").frame(frame))).to_vec();
     fields.extend(["rest", "settling"].map(|name| place(column(name, DataType::Boolean))));
+    fields.push(place(column(DEVICE, DataType::Int64)));
     if has_mag {
         fields.push(place(column("mag_disturbed", DataType::Boolean)));
         fields.extend(MAG_COLUMNS.map(|(name, unit)| place(float(name, unit))));
@@ -282,6 +284,7 @@ struct Row {
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Estimate {
     upright: Quaternion,
+    device: Option<i64>,
     is_resting: bool,
     is_settling: bool,
     is_disturbed: bool,
@@ -312,7 +315,7 @@ impl Operator for Orientation {
                 let block = self.update(&mut filter, &mut state.heading, &sample);
                 state.last = Some(sample);
                 state.samples += 1;
-                self.estimate(&filter, state, block)
+                self.estimate(&filter, state, sample.device, block)
             });
             state.waiting.push_back(Row { time, estimate });
         }
@@ -330,12 +333,13 @@ impl Operator for Orientation {
 }
 
 impl Orientation {
-    fn estimate(&self, filter: &VQF, state: &State, block: u64) -> Estimate {
+    fn estimate(&self, filter: &VQF, state: &State, device: Option<i64>, block: u64) -> Estimate {
         let q = filter.quat_6d();
         let has_heading = self.columns.mag.is_none()
             || state.heading.at(block, &self.method.noise).is_some_and(|(_, sd_rad)| sd_rad.to_degrees() < SETTLED_DEG);
         Estimate {
             upright: [q.0, q.1, q.2, q.3],
+            device,
             is_resting: filter.rest_detected(),
             is_settling: state.samples <= self.settling_samples || !has_heading,
             is_disturbed: state.heading.is_disturbed(),
@@ -370,19 +374,20 @@ impl Orientation {
     fn bridge(&self, filter: &mut VQF, state: &mut State, sample: &Sample, columns: &mut Columns) {
         let Some(last) = state.last else { return };
         let lost = last.lost_until(sample, self.rate);
-        if lost == 0 {
-            return;
-        }
-        if self.rate.grid_time(lost) > self.longest_gap_ns {
+        let is_other = is_swapped(last.device, sample.device);
+        if is_other || self.rate.grid_time(lost) > self.longest_gap_ns {
             // Nothing that follows tells about headings in the old frame.
             self.emit(state, |_| true, columns);
-            let bias = filter.state().bias;
-            let bias_p = filter.state().bias_p;
+            let (bias, bias_p) = (filter.state().bias, filter.state().bias_p);
             filter.reset_state();
-            filter.state_mut().bias = bias;
-            filter.state_mut().bias_p = bias_p;
+            if !is_other {
+                (filter.state_mut().bias, filter.state_mut().bias_p) = (bias, bias_p);
+            }
             state.heading.restart();
             state.samples = 0;
+            return;
+        }
+        if lost == 0 {
             return;
         }
         // What turned meanwhile lies between two rates; a straight line misses it by a part of their difference.
@@ -402,6 +407,7 @@ struct Columns {
     q: [Vec<f64>; 4],
     rest: Vec<Option<bool>>,
     settling: Vec<Option<bool>>,
+    device: Vec<Option<i64>>,
     mag_disturbed: Vec<Option<bool>>,
     mag: [Vec<f64>; 3],
 }
@@ -415,6 +421,7 @@ impl Columns {
             q: [(); 4].map(|()| numbers()),
             rest: flags(),
             settling: flags(),
+            device: Vec::with_capacity(rows),
             mag_disturbed: flags(),
             mag: [(); 3].map(|()| numbers()),
         }
@@ -428,6 +435,7 @@ impl Columns {
         self.q.iter_mut().zip(q).for_each(|(column, value)| column.push(value));
         self.rest.push(estimate.map(|estimate| estimate.is_resting));
         self.settling.push(estimate.map(|estimate| estimate.is_settling));
+        self.device.push(estimate.and_then(|estimate| estimate.device));
         self.mag_disturbed.push(estimate.map(|estimate| estimate.is_disturbed));
         let number = |of: fn(&Estimate) -> f64| estimate.as_ref().map_or(f64::NAN, of);
         let sd_deg = heading.map_or(f64::NAN, |(_, sd_rad)| sd_rad.to_degrees());
@@ -440,6 +448,7 @@ impl Columns {
         arrays.extend(self.q.map(nan_as_null));
         arrays.push(Arc::new(BooleanArray::from(self.rest)));
         arrays.push(Arc::new(BooleanArray::from(self.settling)));
+        arrays.push(Arc::new(Int64Array::from(self.device)));
         if has_mag {
             arrays.push(Arc::new(BooleanArray::from(self.mag_disturbed)));
             arrays.extend(self.mag.map(nan_as_null));

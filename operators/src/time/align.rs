@@ -69,22 +69,22 @@
 //!       390,3e-5,good,4
 //! ```
 //! ```csv
-//! time_ns,pelvis_q_w,pelvis_q_x,pelvis_q_y,pelvis_q_z,pelvis_rest,pelvis_reason,pelvis_imu_gyro_x_rad_per_s,pelvis_imu_gyro_y_rad_per_s,pelvis_imu_gyro_z_rad_per_s,pelvis_imu_accel_x_m_per_s2,pelvis_imu_accel_y_m_per_s2,pelvis_imu_accel_z_m_per_s2,pelvis_imu_reason,envelope_gluteus_medius_left_v,envelope_quality,envelope_count,envelope_reason
-//! 0,,,,,,missing,,,,,,,missing,1e-5,good,1,exact
-//! 20000000,0.956305,0.0,0.0,0.292372,false,interpolated,0.0,0.0,0.25912,0.0,0.0,9.81,interpolated,1e-5,good,1,held
-//! 40000000,,,,,false,interpolated,0.0,0.0,0.423651,0.0,0.0,9.81,interpolated,2e-5,good,2,held
-//! 60000000,-0.544639,0.0,0.0,-0.838671,false,interpolated,0.0,0.0,0.589787,0.0,0.0,9.81,interpolated,2e-5,poor,2,held
-//! 80000000,,,,,,missing,,,,,,,missing,2e-5,poor,2,held
-//! 100000000,0.0942022,0.0,0.0,0.995553,false,interpolated,,,,,,,missing,,poor,,held
-//! 120000000,0.0,0.0,0.0,1.0,true,exact,,,,,,,missing,,poor,,held
-//! 300000000,,,,,,missing,0.0,0.0,3.05489,0.0,0.0,9.81,interpolated,,,,missing
-//! 320000000,,,,,,missing,0.0,0.0,3.2266,0.0,0.0,9.81,interpolated,,,,missing
+//! time_ns,pelvis_q_w,pelvis_q_x,pelvis_q_y,pelvis_q_z,pelvis_rest,pelvis_reason,pelvis_imu_gyro_x_rad_per_s,pelvis_imu_gyro_y_rad_per_s,pelvis_imu_gyro_z_rad_per_s,pelvis_imu_accel_x_m_per_s2,pelvis_imu_accel_y_m_per_s2,pelvis_imu_accel_z_m_per_s2,pelvis_imu_device,pelvis_imu_reason,envelope_gluteus_medius_left_v,envelope_quality,envelope_count,envelope_reason
+//! 0,,,,,,missing,,,,,,,,missing,1e-5,good,1,exact
+//! 20000000,0.956305,0.0,0.0,0.292372,false,interpolated,0.0,0.0,0.25912,0.0,0.0,9.81,,interpolated,1e-5,good,1,held
+//! 40000000,,,,,false,interpolated,0.0,0.0,0.423651,0.0,0.0,9.81,,interpolated,2e-5,good,2,held
+//! 60000000,-0.544639,0.0,0.0,-0.838671,false,interpolated,0.0,0.0,0.589787,0.0,0.0,9.81,,interpolated,2e-5,poor,2,held
+//! 80000000,,,,,,missing,,,,,,,,missing,2e-5,poor,2,held
+//! 100000000,0.0942022,0.0,0.0,0.995553,false,interpolated,,,,,,,,missing,,poor,,held
+//! 120000000,0.0,0.0,0.0,1.0,true,exact,,,,,,,,missing,,poor,,held
+//! 300000000,,,,,,missing,0.0,0.0,3.05489,0.0,0.0,9.81,,interpolated,,,,missing
+//! 320000000,,,,,,missing,0.0,0.0,3.2266,0.0,0.0,9.81,,interpolated,,,,missing
 //! …
-//! 380000000,,,,,,missing,0.0,0.0,3.82087,0.0,0.0,9.81,interpolated,,,,missing
-//! 400000000,,,,,,missing,0.0,0.0,4.01572,0.0,0.0,9.81,interpolated,3e-5,good,4,held
-//! 420000000,,,,,,missing,0.0,0.0,4.16192,0.0,0.0,9.81,interpolated,3e-5,good,4,held
-//! 440000000,,,,,,missing,,,,,,,missing,3e-5,good,4,held
-//! # 15 rows, every bit hashed: bb3e5cbdb5df3e62
+//! 380000000,,,,,,missing,0.0,0.0,3.82087,0.0,0.0,9.81,,interpolated,,,,missing
+//! 400000000,,,,,,missing,0.0,0.0,4.01572,0.0,0.0,9.81,,interpolated,3e-5,good,4,held
+//! 420000000,,,,,,missing,0.0,0.0,4.16192,0.0,0.0,9.81,,interpolated,3e-5,good,4,held
+//! 440000000,,,,,,missing,,,,,,,,missing,3e-5,good,4,held
+//! # 15 rows, every bit hashed: 1e7734cd559d69e5
 //! ```
 
 use std::collections::BTreeMap;

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
+use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::DataType;
 use proprio_core::rig::{RigFile, SensorFile};
 use proprio_core::rows::{floats, nan_as_null};
-use proprio_core::schema::{FieldExt, float};
+use proprio_core::schema::{FieldExt, column, float, meta};
 use proprio_core::{Planned, Port, Rate, StreamSchema};
 use proprio_operators::kernels::quaternion::{Quaternion, multiply, normalized};
 use proprio_operators::kernels::segment::earth_from_upright;
@@ -191,4 +192,33 @@ fn one_orientation_gives_its_segment_in_the_lab() {
     let fused = Port { stream: "fused".to_owned(), schema: fused.output };
     let same = (of("joint_angles").plan)(json!({}), &[fused]).expect("fused, it is the same");
     assert_eq!(same.output, angles.output, "align keeps segment, frame and rate");
+}
+
+#[test]
+fn another_device_needs_a_neutral_pose_of_its_own() {
+    let fields = ["w", "x", "y", "z"].map(|part| float(format!("pelvis_q_{part}"), "1").frame("earth_enu").with(meta::SEGMENT, "pelvis"));
+    let fields = fields.into_iter().chain([column("pelvis_device", DataType::Int64)]).collect();
+    let port = Port { stream: "fused".to_owned(), schema: StreamSchema::new(fields, &[], Some(Rate::hz(100))) };
+    let registration = proprio_operators::operator("joint_angles").expect("joint_angles is registered");
+    let planned = (registration.plan)(json!({ "neutral": "100 ms" }), std::slice::from_ref(&port)).expect("it plans");
+    // The second device sits 20° further back, and its wearer bends forward by 15° once it is known.
+    let tilt_deg = |k: usize| {
+        if k < 50 {
+            0.0
+        } else if k < 90 {
+            20.0
+        } else {
+            5.0
+        }
+    };
+    let poses: Vec<Quaternion> = (0..100).map(|k| multiply(pose(0.0, &[])[0], turn('z', tilt_deg(k)))).collect();
+    let mut columns: Vec<ArrayRef> = vec![Arc::new((0..100).map(|k| k * 10_000_000).collect::<Int64Array>())];
+    columns.extend((0..4).map(|part| nan_as_null(poses.iter().map(|pose| pose[part]).collect())));
+    columns.push(Arc::new((0..100).map(|k| Some(i64::from(k >= 50))).collect::<Int64Array>()));
+    let rows = RecordBatch::try_new(port.schema.columns.clone(), columns).expect("poses fit");
+    let out = Run::whole(&planned, &[rows]);
+    let tilt = floats(&out, planned.output.index("pelvis_tilt_deg").expect("a pelvis"));
+    let known: Vec<usize> = (0..100).filter(|row| tilt.is_valid(*row)).collect();
+    assert_eq!(known, (10..50).chain(60..100).collect::<Vec<_>>());
+    assert!(tilt.value(60).abs() < 1e-9 && (tilt.value(99) - 15.0).abs() < 1e-9, "{} {}", tilt.value(60), tilt.value(99));
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, RecordBatch};
 use arrow_select::filter::filter_record_batch;
-use proprio_core::kind::{DEVICE_TIME, SEQUENCE};
+use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
 use proprio_core::rig::{RigFile, SensorFile};
 use proprio_core::rows::{float_or_nan, floats};
 use proprio_core::schema::TIME;
@@ -44,6 +44,7 @@ impl Trial {
         let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
             TIME | DEVICE_TIME => times.clone(),
             SEQUENCE => counts.clone(),
+            DEVICE => Arc::new(Int64Array::from(vec![None; table.num_rows()])),
             name => measured(name),
         });
         let rows = RecordBatch::try_new(port.schema.columns.clone(), columns.collect()).expect("BROAD fits an IMU's schema");
@@ -139,12 +140,13 @@ fn without_a_magnetometer_inclination_stays() {
 }
 
 /// A sensor lying still, whose gyroscope has a bias about the vertical: gyro z in rad/s, gravity, no magnetometer.
-fn still(port: &Port, bias: f64, from_s: i64, to_s: i64) -> RecordBatch {
+fn still(port: &Port, device: i64, bias: f64, from_s: i64, to_s: i64) -> RecordBatch {
     let times: Vec<i64> = (from_s * 100..to_s * 100).map(|k| k * 10_000_000).collect();
     let columns = port.schema.columns.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
             TIME | DEVICE_TIME => Arc::new(Int64Array::from(times.clone())),
             SEQUENCE => Arc::new(times.iter().map(|time| time / 10_000_000).collect::<Int64Array>()),
+            DEVICE => Arc::new(Int64Array::from(vec![device; times.len()])),
             "gyro_z_rad_per_s" => Arc::new(Float64Array::from(vec![bias; times.len()])),
             "accel_z_m_per_s2" => Arc::new(Float64Array::from(vec![9.81; times.len()])),
             _ => Arc::new(Float64Array::from(vec![0.0; times.len()])),
@@ -160,14 +162,16 @@ fn after_a_long_gap_the_filter_starts_anew_with_the_bias_it_learnt() {
     let port = Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() };
     let registration = proprio_operators::operator("orientation").expect("orientation is registered");
     let planned = (registration.plan)(json!({}), std::slice::from_ref(&port)).expect("an IMU plans");
-    let parts = [still(&port, 0.02, 0, 20), still(&port, 0.02, 30, 40)];
+    let parts = [still(&port, 1, 0.02, 0, 20), still(&port, 1, 0.02, 30, 40), still(&port, 2, 0.02, 40, 50)];
     let rows = arrow_select::concat::concat_batches(&port.schema.columns, &parts).expect("parts of one stream");
     let out = Run::whole(&planned, &[rows]);
-    assert_eq!(out.num_rows(), 3000, "no rows are made for lost samples");
+    assert_eq!(out.num_rows(), 4000, "no rows are made for lost samples");
     let settling = out.column(6).as_any().downcast_ref::<BooleanArray>().expect("a flag");
     let flags: Vec<bool> = [0, 299, 300, 1999, 2000, 2299, 2300].map(|row| settling.value(row)).to_vec();
     assert_eq!(flags, [true, true, false, false, true, true, false], "3 s after the start and after the restart");
     let heading_deg = |row: usize| 2.0 * (floats(&out, 4).value(row) / floats(&out, 1).value(row)).atan().to_degrees();
     // Unlearnt, the bias would turn the heading by 11° in these 10 s.
     assert!(heading_deg(2999).abs() < 0.2, "{}°", heading_deg(2999));
+    assert_eq!([3000, 3299, 3300].map(|row| settling.value(row)), [true, true, false], "another device starts anew, gap or not");
+    assert!(heading_deg(3100) > 0.5, "and its bias is not known yet: {}°", heading_deg(3100));
 }

@@ -8,7 +8,7 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 use arrow_select::concat::concat_batches;
 use proprio_core::rows::times;
-use proprio_core::{Output, Planned, StepState, TimeNs};
+use proprio_core::{Carried, Output, Planned, StepState, TimeNs};
 
 /// A step under way.
 pub struct Run<'a> {
@@ -26,6 +26,13 @@ impl<'a> Run<'a> {
     pub fn new(planned: &'a Planned, inputs: &'a [RecordBatch]) -> Self {
         let state = planned.step.start();
         Self { planned, inputs, state, taken: vec![0; inputs.len()], promised: TimeNs::MIN, emitted: Vec::new() }
+    }
+
+    /// At a session's start, with what an earlier session gave.
+    pub fn carrying(planned: &'a Planned, inputs: &'a [RecordBatch], carried: &Carried) -> Self {
+        let mut run = Self::new(planned, inputs);
+        planned.step.carry(&mut run.state, carried);
+        run
     }
 
     /// All of the input in one call, then the session's end.

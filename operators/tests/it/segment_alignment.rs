@@ -4,10 +4,11 @@ use std::f64::consts::{PI, TAU};
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow_schema::DataType;
 use proprio_core::rig::RigFile;
 use proprio_core::rows::{floats, integers, nan_as_null, strings};
-use proprio_core::schema::{FieldExt, float, meta};
-use proprio_core::{Planned, Port, Rate, StreamSchema};
+use proprio_core::schema::{FieldExt, column, float, meta};
+use proprio_core::{Carried, Planned, Port, Rate, StreamSchema};
 use proprio_operators::kernels::quaternion::{Quaternion, conjugate, dot, multiply, normalized, rotate};
 use serde_json::{Value, json};
 
@@ -38,6 +39,11 @@ fn port() -> Port {
 
 impl Procedure {
     fn rows(&self, seed: u64) -> RecordBatch {
+        self.rows_of(seed, 0, None)
+    }
+
+    /// Measured with a device, from a second on.
+    fn rows_of(&self, seed: u64, from_s: i64, device: Option<i64>) -> RecordBatch {
         let mut random = Random::new(seed);
         let mut normal = move |sd: f64| sd * ((0..12).map(|_| random.unit()).sum::<f64>() - 6.0);
         let (still, swinging) = (4 * RATE as usize, 2 * RATE as usize * self.swings);
@@ -57,12 +63,14 @@ impl Procedure {
                 columns[3 + axis].push(gravity[axis] + normal(5.0 * self.noise));
             }
         }
-        let times: ArrayRef = Arc::new((0..count as i64).map(|k| k * 1_000_000_000 / RATE).collect::<Int64Array>());
+        let times: ArrayRef =
+            Arc::new((0..count as i64).map(|k| from_s * 1_000_000_000 + k * 1_000_000_000 / RATE).collect::<Int64Array>());
         let counts: ArrayRef = Arc::new((0..count as i64).collect::<Int64Array>());
         let schema = port().schema;
         let arrays = schema.columns.fields().iter().map(|field| match field.name().as_str() {
             "time_ns" | "device_time_ns" => times.clone(),
             "sequence" => counts.clone(),
+            "device" => Arc::new(Int64Array::from(vec![device; count])),
             name => {
                 let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("an axis");
                 nan_as_null(columns[axis + if name.starts_with("gyro") { 0 } else { 3 }].clone())
@@ -131,7 +139,46 @@ fn what_fails_says_why() {
 }
 
 #[test]
-fn joint_angles_wait_for_a_calibration_and_name_it() {
+fn another_device_is_calibrated_anew() {
+    let planned = plan(json!({}));
+    let found = |second: Option<i64>| {
+        let parts = [GOOD.rows_of(1, 0, Some(1)), GOOD.rows_of(2, 20, second)];
+        let rows = arrow_select::concat::concat_batches(&port().schema.columns, &parts).expect("parts of one stream");
+        let found = Run::whole(&planned, &[rows]);
+        integers(&found, planned.output.index("device").expect("the device")).iter().collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some(1)), [Some(1)], "the first calibration that passes holds");
+    assert_eq!(found(None), [Some(1)], "and a device that says nothing is taken for the same");
+    assert_eq!(found(Some(2)), [Some(1), Some(2)]);
+}
+
+#[test]
+fn a_calibration_is_carried_over_to_the_same_device_alone() {
+    let planned = plan(json!({}));
+    let first = [GOOD.rows_of(1, 0, Some(1))];
+    let found = Run::whole(&planned, &first);
+    let id = text(&planned, &found, "calibration");
+    let carried = Carried::of("alignment/thigh_left", "first", &planned.output, &found).expect("each has a text");
+    let later = |device: i64| {
+        let rows = [GOOD.rows_of(2, 100, Some(device))];
+        let mut run = Run::carrying(&planned, &rows, &carried);
+        run.reload();
+        run.advance(100_500_000_000);
+        run.reload();
+        run.advance(i64::MAX);
+        run.flush()
+    };
+    let same = later(1);
+    assert_eq!((same.num_rows(), proprio_core::rows::times(&same)[0]), (1, 100_000_000_000), "it holds from the first sample on");
+    assert_eq!(text(&planned, &same, "calibration"), id);
+    assert_eq!(same.columns()[1..], found.columns()[1..]);
+    let other = later(2);
+    assert_eq!(other.num_rows(), 1);
+    assert_ne!(text(&planned, &other, "calibration"), id, "another device is calibrated anew");
+}
+
+#[test]
+fn joint_angles_wait_for_a_calibration_name_it_and_drop_it_with_its_device() {
     let sensor_from_segment = random_rotation(7);
     let alignment = plan(json!({}));
     let calibrated = Run::whole(&alignment, &[Procedure { sensor_from_segment, ..GOOD }.rows(7)]);
@@ -143,7 +190,8 @@ fn joint_angles_wait_for_a_calibration_and_name_it() {
         };
         ["w", "x", "y", "z"].map(field)
     };
-    let fields = [rotation("pelvis", "pelvis", None), rotation("thigh", "thigh", Some("left"))].concat();
+    let mut fields = [rotation("pelvis", "pelvis", None), rotation("thigh", "thigh", Some("left"))].concat();
+    fields.push(column("thigh_device", DataType::Int64));
     let fused = Port { stream: "fused".to_owned(), schema: StreamSchema::new(fields, &[], Some(Rate::hz(10))) };
     let upright = [0.5_f64.sqrt(), 0.5_f64.sqrt(), 0.0, 0.0];
     let flexed = |k: i64| {
@@ -156,6 +204,9 @@ fn joint_angles_wait_for_a_calibration_and_name_it() {
     let mut columns = vec![times];
     columns.extend((0..4).map(|part| parts(&|_| upright, part)));
     columns.extend((0..4).map(|part| parts(&flexed, part)));
+    // Another device takes the sensor's place.
+    let swapped = 230;
+    columns.push(Arc::new((0..count).map(|k| (k % 7 > 0).then_some(if k < swapped { 1 } else { 2 })).collect::<Int64Array>()));
     let rows = RecordBatch::try_new(fused.schema.columns.clone(), columns).expect("rotations");
     let ports = [fused, Port { stream: "alignment/thigh_left".to_owned(), schema: alignment.output.clone() }];
     let registration = proprio_operators::operator("joint_angles").expect("it is registered");
@@ -166,8 +217,10 @@ fn joint_angles_wait_for_a_calibration_and_name_it() {
     let names = strings(&found, angles.output.index("calibration").expect("a name"));
     let known = (0..found.num_rows()).find(|row| flexion.is_valid(*row)).expect("angles after the calibration");
     assert!((188..=192).contains(&known), "row {known}");
-    assert!((known..found.num_rows()).all(|row| names.value(row) == id && (flexion.value(row) - 30.0 * (row % 2) as f64).abs() < 0.5));
+    let swapped = swapped as usize;
+    assert!((known..swapped).all(|row| names.value(row) == id && (flexion.value(row) - 30.0 * (row % 2) as f64).abs() < 0.5));
     assert!((0..known).all(|row| names.is_null(row)), "no calibration was in use before");
+    assert!((swapped..found.num_rows()).all(|row| names.is_null(row) && flexion.is_null(row)), "nor with another device");
     let mut pieces = Run::new(&angles, &inputs);
     for advance in 0..60 {
         pieces.advance(advance * 433_000_000);

@@ -120,7 +120,12 @@ async fn publish(mut simulation: Simulation, rig: &proprio_core::Rig, args: &Arg
     let zenoh = SessionOptions { connect: vec![endpoint.to_owned()], ..SessionOptions::default() };
     let session = proprio_zenoh::open_client(&zenoh, PATIENCE).await?;
     let from_ns = simulation.options().start_ns - 1;
-    let start = Request::SessionStart { subject: Some("virtual".to_owned()), task: Some("walking".to_owned()), from_ns: Some(from_ns) };
+    let start = Request::SessionStart {
+        subject: Some("virtual".to_owned()),
+        task: Some("walking".to_owned()),
+        from_ns: Some(from_ns),
+        carry: None,
+    };
     let id = change(&session, &rig.name, start).await?;
     let publisher = Publisher::open(&session, rig, PublisherOptions { paced: false, ..PublisherOptions::default() }).await?;
     let bar = bar((args.duration.seconds() * 1e9) as i64, "publishing");

@@ -32,6 +32,9 @@ pub struct Args {
     /// Event time of the first sample, RFC 3339.
     #[arg(long, default_value = START, value_parser = time, value_name = "TIME")]
     start: TimeNs,
+    /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id.
+    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
+    carry: Option<String>,
     /// Pseudonym of the subject.
     #[arg(long)]
     subject: Option<String>,
@@ -85,7 +88,8 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
 
     let task = args.task.clone().unwrap_or_else(|| recording.name.clone());
-    let start = Request::SessionStart { subject: args.subject.clone(), task: Some(task), from_ns: Some(args.start - 1) };
+    let start =
+        Request::SessionStart { subject: args.subject.clone(), task: Some(task), from_ns: Some(args.start - 1), carry: args.carry.clone() };
     let id = change(&session, &rig.name, start).await?;
     let published = publish(&session, &rig, &recording, &args).await?;
     change(&session, &rig.name, Request::SessionStop).await?;

@@ -44,6 +44,9 @@ enum Action {
         /// Event time where it begins, in nanoseconds since 1970; now when absent
         #[arg(long, value_name = "NANOSECONDS")]
         from_ns: Option<TimeNs>,
+        /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id
+        #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
+        carry: Option<String>,
     },
     /// End the open session; an unnamed one follows
     Stop,
@@ -70,6 +73,16 @@ enum Action {
         /// Event time, in nanoseconds since 1970; now when absent
         #[arg(long, value_name = "NANOSECONDS")]
         time_ns: Option<TimeNs>,
+    },
+    /// Say that an alert of the open session was seen
+    Acknowledge {
+        /// The alert's id, or the name of its step, whose newest one is meant
+        alert: String,
+        /// What there is to say to it
+        text: Option<String>,
+        /// Who has seen it
+        #[arg(long, default_value = "unknown")]
+        author: String,
     },
     /// Enter a person's answers to a questionnaire
     Outcome {
@@ -131,11 +144,12 @@ fn print_status(status: &Status) {
 impl From<Action> for Request {
     fn from(action: Action) -> Self {
         match action {
-            Action::Start { subject, task, from_ns } => Self::SessionStart { subject, task, from_ns },
+            Action::Start { subject, task, from_ns, carry } => Self::SessionStart { subject, task, from_ns, carry },
             Action::Stop => Self::SessionStop,
             Action::Trial { name } => Self::Trial { name },
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },
             Action::Status => Self::Status,
+            Action::Acknowledge { alert, text, author } => Self::Acknowledge { alert, author, text },
             Action::Note { text, author, time_ns } => Self::Note { author, text, time_ns },
             Action::Outcome { answers: Answers { instrument, items }, author, time_ns } => {
                 Self::Outcome { author, instrument, items, time_ns }

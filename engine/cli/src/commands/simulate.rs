@@ -73,6 +73,9 @@ pub struct Args {
     /// Event time of the first sample, RFC 3339.
     #[arg(long, value_parser = time, value_name = "TIME")]
     start: Option<TimeNs>,
+    /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id.
+    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
+    carry: Option<String>,
     /// Pseudonym of the subject.
     #[arg(long, default_value = "virtual")]
     subject: String,
@@ -154,7 +157,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paced = args.speed == Speed::Factor(1.0) && args.start.is_none();
     let (subject, task) = (Some(args.subject.clone()), Some(format!("{:?}", args.layout).to_lowercase()));
     let from_ns = (!paced).then_some(options.start_ns - 1);
-    let id = change(&session, &rig.name, Request::SessionStart { subject, task, from_ns }).await?;
+    let id = change(&session, &rig.name, Request::SessionStart { subject, task, from_ns, carry: args.carry.clone() }).await?;
     if paced {
         options.start_ns = proprio_zenoh::ArrivalClock::start().now_ns();
     }

@@ -106,7 +106,14 @@ fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
         }
         TestInput::Simulate(file) => simulate::packets(file, &plan.rig)?,
     };
-    let start = Decision::SessionStart { session: "test".to_owned(), subject: None, task: None, from_ns, sources: BTreeMap::new() };
+    let start = Decision::SessionStart {
+        session: "test".to_owned(),
+        subject: None,
+        task: None,
+        from_ns,
+        sources: BTreeMap::new(),
+        carried: Vec::new(),
+    };
     let source = |sensor, payload| Event::Payload { sensor, encoding: wire::SOURCE.to_owned(), payload };
     let mut last = vec![-1; plan.rig.sensors.len()];
     let mut events = vec![Event::Decision(start)];

@@ -19,7 +19,7 @@ pub struct Alert {
     pub step: String,
     /// Stream that the step reads.
     pub stream: String,
-    /// `firing` or `cleared`.
+    /// `firing`, `cleared` or `acknowledged`.
     pub state: String,
     /// `info`, `warning` or `critical`.
     pub severity: String,

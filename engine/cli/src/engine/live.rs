@@ -232,7 +232,7 @@ impl Live {
     ) -> Decision {
         let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
         let session = format!("{time}-{}-{}", self.rig().name, self.recorder.next_position());
-        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources }
+        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources, carried: Vec::new() }
     }
 
     /// Rows given to each table since the start.

@@ -1,9 +1,11 @@
 //! A running engine: a rig's sensors over zenoh, its recording, its worker and its tables. `run` and `demo` share it.
 
+mod acknowledge;
 mod acks;
 mod alerts;
 pub mod audit;
 mod bursts;
+mod carry;
 pub mod fold;
 pub mod live;
 mod liveness;

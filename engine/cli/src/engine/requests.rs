@@ -9,7 +9,9 @@ use proprio_core::{Decision, TimeNs};
 use proprio_operators::REGISTRY;
 use proprio_zenoh::{AckPublisher, Egress};
 
+use super::acknowledge;
 use super::audit::Audit;
+use super::carry;
 use super::turn::Turn;
 use super::upkeep::Kept;
 use crate::plans::rendered;
@@ -88,9 +90,16 @@ impl Turn {
     /// The decisions to record.
     fn decisions(&self, request: &Request, now_ns: TimeNs) -> Result<Vec<Decision>, String> {
         Ok(match request.clone() {
-            Request::SessionStart { subject, task, from_ns } => {
+            Request::SessionStart { subject, task, from_ns, carry } => {
                 [subject.as_deref(), task.as_deref()].into_iter().flatten().try_for_each(words)?;
-                vec![Decision::SessionStop, self.live.session_start(subject, task, from_ns, now_ns)]
+                let all = carry.map_or(Ok(Vec::new()), |from| {
+                    self.runtime.block_on(carry::over(&self.store, self.live.fold().plan(), &from, subject.as_deref()))
+                })?;
+                let mut start = self.live.session_start(subject, task, from_ns, now_ns);
+                if let Decision::SessionStart { carried, .. } = &mut start {
+                    *carried = all;
+                }
+                vec![Decision::SessionStop, start]
             }
             Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, now_ns)],
             Request::Trial { name } => {
@@ -109,6 +118,11 @@ impl Turn {
                 words(&author)?;
                 instrument.score(&items).map_err(|error| error.to_string())?;
                 vec![Decision::Outcome { time_ns: time_ns.unwrap_or(now_ns), author, instrument, items }]
+            }
+            Request::Acknowledge { alert, author, text } => {
+                [Some(author.as_str()), text.as_deref()].into_iter().flatten().try_for_each(words)?;
+                let alert = self.runtime.block_on(acknowledge::alert(&self.store, self.live.fold().session(), &alert))?;
+                vec![Decision::Acknowledge { time_ns: now_ns, author, text, alert }]
             }
             Request::Rig | Request::Status | Request::Reload | Request::Forget { .. } => Vec::new(),
         })

@@ -63,9 +63,14 @@ impl Engine {
 
     /// Runs another command against this engine, and gives its standard output.
     pub fn command(&self, args: &[&str]) -> String {
-        let output = finish(proprio().args(args).args(["--connect", &self.endpoint]));
+        let output = self.over_network(args);
         assert!(output.status.success(), "proprio {args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), self.log());
         String::from_utf8(output.stdout).expect("text")
+    }
+
+    /// Runs another command against this engine, whatever comes of it.
+    pub fn over_network(&self, args: &[&str]) -> Output {
+        finish(proprio().args(args).args(["--connect", &self.endpoint]))
     }
 
     /// Runs another command over this engine's data directory, which says where the engine is while it runs.

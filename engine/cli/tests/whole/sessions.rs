@@ -1,5 +1,7 @@
 //! Do a person's words over `@control` reach the tables?
 
+use std::time::{Duration, Instant};
+
 use crate::architecture::root;
 use crate::harness::Engine;
 
@@ -34,4 +36,68 @@ fn session_commands_are_rows() {
     engine.stop();
     // The unnamed session that followed ends with the process.
     assert_eq!(engine.number("SELECT count(*) FROM sessions"), ended + 1.0);
+}
+
+const NORMALISED: &str = "pipeline: normalised
+rig: rig.yaml
+steps:
+  - { id: envelope, op: emg_envelope, from: emg/muscles, with: { rate: 100 Hz } }
+  - { id: contacts, op: force_events, from: force/*, with: { side: { plate_1: left, plate_2: right } } }
+  - { id: activity, op: mvc, from: [envelope, contacts], with: { method: dynamic_peak, strides: 3 } }
+";
+
+#[test]
+fn a_reference_is_carried_over_and_replays() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipeline = folder.path().join("pipeline.yaml");
+    std::fs::copy(root().join("pipelines/walking/rig.yaml"), folder.path().join("rig.yaml")).expect("the rig is there");
+    std::fs::write(&pipeline, NORMALISED).expect("it is written");
+    let mut engine = Engine::run(&pipeline);
+    let simulate = ["simulate", "--layout", "walking", "--speed", "max", "--json", "--subject"];
+    let session = |args: &[&str]| {
+        let told = engine.command(&[&simulate, args].concat());
+        let told: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+        told["session"].as_str().expect("a name").to_owned()
+    };
+    let refused = |args: &[&str]| String::from_utf8_lossy(&engine.over_network(args).stderr).into_owned();
+    let nobody = refused(&["session", "start", "--subject", "S-1", "--carry"]);
+    assert!(nobody.contains("S-1 has no session yet"), "{nobody}");
+    let first = session(&["S-1", "--duration", "8 s"]);
+    let another = refused(&["session", "start", "--subject", "S-2", "--carry", &first]);
+    assert!(another.contains("not this subject's"), "{another}");
+    let second = session(&["S-1", "--duration", "2 s", "--start", "2026-03-02T10:00:00Z", "--carry"]);
+
+    let reference = |session: &str, order: &str| {
+        let columns = "gluteus_medius_left_reference_v, gluteus_medius_left_reference_quality, reference";
+        engine.sql(&format!("SELECT {columns} FROM activity WHERE session = '{session}' ORDER BY time_ns {order} LIMIT 1")).concat()
+    };
+    let (learned, carried) = (reference(&first, "DESC"), reference(&second, ""));
+    assert!(learned[0].parse::<f64>().is_ok_and(|volts| volts > 0.0) && learned[2] == "this session", "{learned:?}");
+    assert_eq!(carried, [learned[0].clone(), "given".to_owned(), format!("session {first}")], "from the first sample on");
+    let told = engine.sql(&format!("SELECT event, label, source FROM events WHERE session = '{second}' AND event = 'carried'"));
+    assert_eq!(told, [["carried", &format!("from session {first}"), "activity"]]);
+    engine.stop();
+    engine.done(&["replay", &second, "--verify"]);
+}
+
+#[test]
+fn an_alert_that_was_seen_says_by_whom() {
+    let engine = Engine::run(&root().join("pipelines/walking/pipeline.yaml"));
+    let nothing = engine.over_network(&["session", "acknowledge", "pelvic_drop"]);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("no alert 'pelvic_drop' has fired"), "{nothing:?}");
+    std::thread::scope(|scope| {
+        let walk = || engine.command(&["simulate", "--layout", "walking", "--duration", "12 s", "--impair", "pelvic-drop=12deg:left"]);
+        scope.spawn(walk);
+        let give_up = Instant::now() + Duration::from_secs(11);
+        while engine.number("SELECT count(*) FROM alerts WHERE state = 'firing'") == 0.0 {
+            assert!(Instant::now() < give_up, "no alert: {}", engine.log());
+            std::thread::sleep(Duration::from_millis(200));
+        }
+        engine.command(&["session", "acknowledge", "pelvic_drop", "a known weakness", "--author", "dr"]);
+    });
+    let seen = engine.sql(
+        "SELECT seen.step, seen.reason, seen.message = fired.message FROM alerts seen JOIN alerts fired USING (session, stream, \"key\", since_ns) \
+         WHERE seen.state = 'acknowledged' AND fired.state = 'firing'",
+    );
+    assert_eq!(seen, [["pelvic_drop", "dr: a known weakness", "true"]]);
 }

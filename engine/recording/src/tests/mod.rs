@@ -40,6 +40,7 @@ fn start(session: &str) -> Event {
         task: Some("walking".to_owned()),
         from_ns: 5,
         sources: Default::default(),
+        carried: Vec::new(),
     })
 }
 

@@ -27,7 +27,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use proprio_core::recorded::{Decode, Sequence, SourceStart};
 use proprio_core::table::system;
-use proprio_core::{Decision, Event, Output, Recorded, SourceMessage, TableChunk, TimeNs, rows};
+use proprio_core::{Carried, Decision, Event, Output, Recorded, SourceMessage, TableChunk, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
 use crate::plan::Plan;
@@ -157,7 +157,7 @@ impl Worker {
 
     fn decision(&mut self, decision: &Decision, log_time_ns: TimeNs) {
         match decision {
-            Decision::SessionStart { session, subject, task, from_ns, sources } => {
+            Decision::SessionStart { session, subject, task, from_ns, sources, carried } => {
                 self.end_session(log_time_ns);
                 let session = Session { id: session.clone(), subject: subject.clone(), task: task.clone(), from_ns: *from_ns };
                 for (source, sensor) in self.sources.iter_mut().zip(&self.plan.rig.sensors) {
@@ -166,6 +166,7 @@ impl Worker {
                 for (step, planned) in self.steps.iter_mut().zip(&self.plan.steps) {
                     step.begin(&*planned.planned.step, *from_ns);
                 }
+                carried.iter().for_each(|carried| self.carry(carried, log_time_ns));
                 self.watermarks.fill(*from_ns);
                 self.unpassed_bytes = 0;
                 self.side.session(log_time_ns, &session, None);
@@ -176,6 +177,7 @@ impl Worker {
             Decision::Mark { time_ns, label } => self.side.mark(*time_ns, label),
             Decision::Note { time_ns, author, text } => self.side.note(*time_ns, author, text),
             Decision::Outcome { time_ns, author, instrument, items } => self.side.outcome(*time_ns, author, *instrument, items),
+            Decision::Acknowledge { time_ns, author, text, alert } => self.side.acknowledged(*time_ns, author, text.as_deref(), alert),
             Decision::Idle { sensor } => {
                 if self.sources[*sensor].state.activity == Activity::Active {
                     self.set_activity(*sensor, Activity::Idle);
@@ -187,6 +189,20 @@ impl Worker {
             Decision::RoundTrip { sensor, round_trip } => self.sources[*sensor].answered(*round_trip, log_time_ns, &mut self.side),
             Decision::EngineStart { .. } | Decision::Reload { .. } => {}
         }
+    }
+
+    /// Gives a step what it brings along from an earlier session; what it can't take is told.
+    fn carry(&mut self, carried: &Carried, log_time_ns: TimeNs) {
+        let step = self.plan.steps.iter().position(|step| step.stream == carried.stream && step.planned.carries.is_some());
+        let told = match step.map(|step| (step, carried.batch(&self.plan.steps[step].planned.output))) {
+            Some((step, Ok(_))) => {
+                self.steps[step].carry(&*self.plan.steps[step].planned.step, carried);
+                return self.side.event(log_time_ns, "carried", &format!("from session {}", carried.session), &carried.stream);
+            }
+            Some((_, Err(error))) => error.to_string(),
+            None => "the pipeline has no such step".to_owned(),
+        };
+        self.side.event(log_time_ns, "not_carried", &told, &carried.stream);
     }
 
     /// Moves every row that the watermarks let pass through the plan.

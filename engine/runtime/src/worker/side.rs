@@ -6,8 +6,8 @@ use arrow_array::builder::BinaryBuilder;
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use proprio_core::clock::{ClockEvent, ClockFit};
 use proprio_core::rig::Loss;
-use proprio_core::table::system;
-use proprio_core::{Instrument, StreamSchema, TableChunk, TimeNs, rows};
+use proprio_core::table::system::{self, alert_state};
+use proprio_core::{Acknowledged, Instrument, StreamSchema, TableChunk, TimeNs, rows};
 
 use super::judge::{Fate, row_as_json};
 
@@ -21,6 +21,8 @@ pub(super) struct Side {
     late: Vec<LateSample>,
     rejected: Vec<Rejected>,
     others: Vec<(&'static str, RecordBatch)>,
+    /// Rows of `alerts`, with the step that is their key.
+    acknowledged: Vec<(String, RecordBatch)>,
 }
 
 #[derive(Debug)]
@@ -149,6 +151,18 @@ impl Side {
         self.others.push((system::OUTCOMES, rows::batch(&system::outcomes(), columns)));
     }
 
+    /// A row that says who has seen an alert, with an id of its own: whoever hears it on the wire knows the alert's already.
+    pub(super) fn acknowledged(&mut self, time_ns: TimeNs, author: &str, words: Option<&str>, alert: &Acknowledged) {
+        let identity = [&alert.id, alert_state::ACKNOWLEDGED, author, &time_ns.to_string()].join("\n");
+        let id = format!("{:016x}", twox_hash::XxHash3_64::oneshot(identity.as_bytes()));
+        let reason = words.map_or_else(|| author.to_owned(), |words| format!("{author}: {words}"));
+        let texts = [&id, &alert.stream, &alert.key, alert_state::ACKNOWLEDGED, &alert.severity, &alert.message, &reason];
+        let mut columns = vec![int(vec![time_ns])];
+        columns.extend(texts.map(|value| text(vec![value])));
+        columns.push(int(vec![alert.since_ns]));
+        self.acknowledged.push((alert.step.clone(), rows::batch(&system::alerts(), columns)));
+    }
+
     pub(super) fn trial(&mut self, time_ns: TimeNs, name: &str) {
         self.others.push((system::TRIALS, rows::batch(&system::trials(), vec![int(vec![time_ns]), text(vec![name])])));
     }
@@ -169,10 +183,14 @@ impl Side {
 
     /// All rows as table chunks of `session`, caused by `position`.
     pub(super) fn take(&mut self, session: &str, run_id: &str, position: i64, out: &mut Vec<TableChunk>) {
-        let mut put = |table: &str, rows: RecordBatch| {
+        let mut put_of = |table: &str, key: Option<String>, rows: RecordBatch| {
             let (session, run_id) = (session.to_owned(), run_id.to_owned());
-            out.push(TableChunk { table: table.to_owned(), key: None, session, run_id, rows, position });
+            out.push(TableChunk { table: table.to_owned(), key, session, run_id, rows, position });
         };
+        for (step, rows) in self.acknowledged.drain(..) {
+            put_of(system::ALERTS, Some(step), rows);
+        }
+        let mut put = |table: &str, rows: RecordBatch| put_of(table, None, rows);
         if !self.losses.is_empty() {
             put(system::LOSSES, losses(&std::mem::take(&mut self.losses), &system::losses()));
         }

@@ -235,7 +235,8 @@ impl Source {
         }
         let Some(serial) = serial else { return };
         if let Some(old) = self.state.serial.replace(serial.clone()).filter(|old| *old != serial) {
-            side.event(log_time_ns, "device_swapped", &format!("{old} → {serial}"), &self.stream);
+            let label = format!("{} → {}", device_of(&old), device_of(&serial));
+            side.event(log_time_ns, "device_swapped", &label, &self.stream);
             self.state.rate.interrupt();
             if let Some(clock) = &mut self.state.clock {
                 clock.forget();
@@ -377,15 +378,17 @@ impl Source {
     }
 
     /// The accepted rows of a message in the stream's schema: `time_ns`, `sequence`, `device_time_ns`, where the time was
-    /// mapped its uncertainty, the measured columns.
+    /// mapped its uncertainty, the measured columns, the device.
     fn source_rows(&self, samples: &Samples, fates: &[Fate], accepted: usize) -> RecordBatch {
         let sequences = (0..fates.len() as i64).map(|row| samples.sequence.saturating_add(row));
         let times = samples.rows.column(0).clone();
         let device_times = samples.rows.column_by_name(DEVICE_TIME).unwrap_or(&times).clone();
         let mut columns: Vec<ArrayRef> = vec![times, Arc::new(Int64Array::from_iter_values(sequences)), device_times];
         columns.extend(self.fit().map(|fit| Arc::new(Int64Array::from(vec![fit.uncertainty_ns(); fates.len()])) as ArrayRef));
-        let measured = self.schema.columns.fields().len() - columns.len();
+        let measured = self.schema.columns.fields().len() - columns.len() - 1;
         columns.extend(samples.rows.columns()[1..=measured].iter().cloned());
+        let device = self.state.serial.as_deref().map(device_of);
+        columns.push(Arc::new(Int64Array::from(vec![device; fates.len()])));
         if accepted < fates.len() {
             let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Accepted)).collect();
             for column in &mut columns {
@@ -394,4 +397,9 @@ impl Source {
         }
         rows::batch(&self.schema, columns)
     }
+}
+
+/// The number that stands for a device in rows, so that its serial number doesn't: never negative.
+fn device_of(serial: &str) -> i64 {
+    (twox_hash::XxHash3_64::oneshot(serial.as_bytes()) >> 1).cast_signed()
 }

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use proprio_core::{Output, Step, StepState, StreamSchema, TimeNs, rows};
+use proprio_core::{Carried, Output, Step, StepState, StreamSchema, TimeNs, rows};
 use serde::{Deserialize, Serialize};
 
 use super::rows_image::Rows;
@@ -41,6 +41,11 @@ impl RunningStep {
     pub(super) fn new(step: &dyn Step, schemas: impl Iterator<Item = StreamSchema>) -> Self {
         let ports = schemas.map(|schema| Port { schema, waiting: VecDeque::new() }).collect();
         Self { state: step.start(), ports, watermark: i64::MIN, promised: i64::MIN, since_ns: None }
+    }
+
+    /// Takes what the step gave in an earlier session, right after its start.
+    pub(super) fn carry(&mut self, step: &dyn Step, carried: &Carried) {
+        step.carry(&mut self.state, carried);
     }
 
     /// A session's start, or a reload's: rows at or before `from_ns` are not for this state.

@@ -8,7 +8,8 @@ use proprio_core::recorded::Rejection;
 use proprio_core::rig::RigFile;
 use proprio_core::schema::float;
 use proprio_core::{
-    Decision, Event, Operator, Output, Planned, Recorded, Samples, Sensor, SourceMessage, StreamSchema, TableChunk, TableSpec, TimeNs, rows,
+    Carried, Decision, Event, Operator, Output, Planned, Recorded, Samples, Sensor, SourceMessage, StreamSchema, TableChunk, TableSpec,
+    TimeNs, rows,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -52,6 +53,11 @@ impl Operator for Sum {
         let ready = state.held.partition_point(|(time, _)| *time <= promised);
         self.emit(state, ready, out);
         promised
+    }
+
+    fn carry(&self, state: &mut SumState, carried: &Carried) {
+        let rows = carried.batch(&sum_schema()).expect("the worker gives what fits");
+        state.sum = rows::floats(&rows, 1).value(0);
     }
 
     fn flush(&self, state: &mut SumState, out: &mut Output) {
@@ -131,7 +137,7 @@ pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
             key: None,
             config: json!({ "scale": scale, "lag_ticks": lag_ticks }),
             inputs,
-            planned: Planned::new(Sum { scale: *scale, lag_ns: lag_ticks * TICK }, sum_schema()),
+            planned: Planned::new(Sum { scale: *scale, lag_ns: lag_ticks * TICK }, sum_schema()).carrying("sum > 0"),
             table: Some((*id).to_owned()),
         });
         streams.push((*id).to_owned());
@@ -238,7 +244,7 @@ pub fn start() -> Event {
 }
 
 pub fn start_at(session: &str, from_ns: TimeNs, sources: BTreeMap<String, SourceStart>) -> Event {
-    decide(Decision::SessionStart { session: session.into(), subject: None, task: None, from_ns, sources })
+    decide(Decision::SessionStart { session: session.into(), subject: None, task: None, from_ns, sources, carried: Vec::new() })
 }
 
 pub fn stop() -> Event {

@@ -129,12 +129,19 @@ fn a_device_that_is_swapped_is_told() {
     lab.tell(open(0, 2, true, Some("A17")));
     lab.tell(open(0, 3, true, None));
     assert!(texts(&lab.chunks, "events", "event").is_empty(), "the same one again, and one that doesn't say");
+    lab.tell(samples(0, 0, START + 10 * TICK, &[1.0]));
     lab.tell(open(0, 4, true, Some("B02")));
+    lab.tell(samples(0, 0, START + 11 * TICK, &[1.0]));
     lab.tell(stop());
     lab.start("next", lab.now_ns());
     lab.tell(open(0, 5, true, Some("A17")));
     assert_eq!(texts(&lab.chunks, "events", "event"), ["device_swapped"; 2], "between sessions too");
-    assert_eq!(texts(&lab.chunks, "events", "label"), ["A17 → B02", "B02 → A17"]);
+    lab.tell(samples(0, 0, START + 20 * TICK, &[1.0]));
+    let devices = integers(&lab.chunks, "imu", "device");
+    let [Some(first), Some(second), Some(third)] = devices[..] else { panic!("each row says which device measured it: {devices:?}") };
+    assert!(first == third && first != second && first >= 0);
+    let labels = [format!("{first} → {second}"), format!("{second} → {first}")];
+    assert_eq!(texts(&lab.chunks, "events", "label"), labels, "without the serial numbers themselves");
     assert_eq!(texts(&lab.chunks, "events", "source"), ["imu/a"; 2]);
 }
 

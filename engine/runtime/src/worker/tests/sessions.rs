@@ -1,6 +1,6 @@
 //! Does a session's recording give its rows without what came before it?
 
-use proprio_core::{Decision, Event, Recorded};
+use proprio_core::{Carried, Decision, Event, RecordBatch, Recorded, StreamSchema};
 
 use super::fixture::*;
 use super::scenario::scenario;
@@ -95,4 +95,35 @@ fn second_session(recording: &[Recorded]) -> usize {
     let starts =
         |message: &Recorded| matches!(&message.event, Event::Decision(Decision::SessionStart { session, .. }) if session == "second");
     recording.iter().position(starts).expect("a second session")
+}
+
+#[test]
+fn a_step_goes_on_with_what_an_earlier_session_gave() {
+    let mut lab = Lab::new(&plan(rig(), &STEPS));
+    lab.start("first", START);
+    lab.tell(samples(0, 0, START + TICK, &[1.0, 2.0]));
+    lab.tell(stop());
+    let sums = lab.chunks.iter().rfind(|chunk| chunk.table == "of_a").expect("sums").rows.clone();
+    let newest = sums.slice(sums.num_rows() - 1, 1);
+    let carried = |stream: &str, rows: &RecordBatch| {
+        let schema = StreamSchema::new(vec![proprio_core::schema::float("sum", "1")], &[], None);
+        Carried::of(stream, "first", &schema, rows).expect("each has a text")
+    };
+    let mut broken = carried("both", &newest);
+    broken.rows[0].insert("sum".to_owned(), "many".to_owned());
+    let carried = vec![carried("of_a", &newest), broken, carried("gone", &newest)];
+    let (mut sources, from_ns) = (lab.worker.source_starts(), lab.now_ns());
+    sources.clear();
+    let start = Decision::SessionStart { session: "second".to_owned(), subject: None, task: None, from_ns, sources, carried };
+    let mark = lab.chunks.len();
+    lab.tell(decide(start));
+    lab.tell(samples(0, 2, from_ns + TICK, &[10.0]));
+    lab.tell(stop());
+    let second = &lab.chunks[mark..];
+    let of_a = second.iter().find(|chunk| chunk.table == "of_a").expect("sums");
+    assert_eq!(proprio_core::rows::floats(&of_a.rows, 1).value(0), 13.0, "1 + 2 carried over, and 10");
+    assert_eq!(texts(second, "events", "event"), ["carried", "not_carried", "not_carried"]);
+    assert_eq!(texts(second, "events", "source"), ["of_a", "both", "gone"]);
+    let labels = texts(second, "events", "label");
+    assert!(labels[0] == "from session first" && labels[1].contains("many") && labels[2].contains("no such step"), "{labels:?}");
 }
