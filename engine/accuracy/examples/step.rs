@@ -1,5 +1,5 @@
 //! `cargo run -p proprio-accuracy --example step -- emg_envelope '{}' emg/ID0012_TW_01_emg.csv uV`: what an operator makes of a
-//! recording's EMG, as CSV, for the oracles under `.ci/oracles`. The last argument is the unit of a table's columns.
+//! recording, as CSV, for the oracles under `.ci/oracles`. The last argument is for tables of EMG: the unit of their columns.
 
 #![allow(clippy::print_stdout, reason = "the rows are its output")]
 
@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
-use proprio_accuracy::{Bench, stream};
+use proprio_accuracy::{Bench, streams};
 use proprio_core::Kind;
 use proprio_files::OpenOptions;
 
@@ -21,12 +21,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         units: [("emg".to_owned(), unit.clone())].into(),
         ..OpenOptions::default()
     });
-    let recordings =
-        std::env::var_os("PROPRIO_DATA").unwrap_or_else(|| concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data").into());
-    let mut bench = Bench::new(recordings.into());
-    let recording = bench.open(file, &table.unwrap_or_default())?;
-    let sensor = recording.sensors.iter().find(|sensor| sensor.file.kind == Kind::Emg).ok_or("it holds no EMG")?;
-    let (_, rows) = bench.step("step", op, serde_json::from_str(config)?, &[stream(&recording, sensor)])?;
+    let mut bench = Bench::of_environment();
+    let inputs = streams(&bench, file, &table.unwrap_or_default())?;
+    let (_, rows) = bench.step("step", op, serde_json::from_str(config)?, &inputs)?;
     let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
     println!("{}", names.join(","));
     for row in 0..rows.num_rows() {

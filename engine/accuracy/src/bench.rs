@@ -50,6 +50,12 @@ impl Bench {
         Self { recordings, costs: BTreeMap::new() }
     }
 
+    /// A bench over the recordings of `PROPRIO_DATA`, or over those beside the repository.
+    pub fn of_environment() -> Self {
+        let beside = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data");
+        Self::new(std::env::var_os("PROPRIO_DATA").unwrap_or_else(|| beside.into()).into())
+    }
+
     /// What each operator took.
     pub fn costs(&self) -> &BTreeMap<String, Cost> {
         &self.costs

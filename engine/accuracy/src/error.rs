@@ -5,9 +5,17 @@ use std::path::PathBuf;
 use proprio_core::finding::PlanFinding;
 use proprio_files::FileError;
 
+use crate::suites::SUITES;
+
 /// Why a suite gave no figures.
 #[derive(Debug, thiserror::Error)]
 pub enum AccuracyError {
+    /// There is no such suite.
+    #[error("there is no suite `{name}`; there are {}", known())]
+    NoSuite {
+        /// The one that was asked for.
+        name: String,
+    },
     /// A recording is not on this machine: the suite is skipped.
     #[error("{} is not there", path.display())]
     Absent {
@@ -36,4 +44,8 @@ pub enum AccuracyError {
     /// The simulation refused its options.
     #[error("the simulation: {0}")]
     Simulation(String),
+}
+
+fn known() -> String {
+    SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ")
 }

@@ -48,8 +48,8 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::contacts::{Contact, ContactColumns, Strides, samples_and_contacts, side_of};
-use crate::kernels::gait_event::Foot;
+use crate::kernels::contacts::{Contact, Strides, samples_and_contacts, side_of};
+use crate::kernels::gait_event::{Contacts, Foot};
 use crate::kernels::names::suggest;
 
 /// Co-contraction of pairs of muscles, by windows or by strides.
@@ -89,7 +89,7 @@ impl Configure for Config {
         let (input, contacts) = samples_and_contacts(ports, "read an `mvc` or an `emg_envelope` step", &mut findings);
         let Some(input) = input else { return Err(findings) };
         self.check(&mut findings);
-        let (kind, pairs) = self.columns(input, &ports[input], contacts.is_some(), &mut findings);
+        let (kind, pairs) = self.columns(input, &ports[input], !contacts.is_empty(), &mut findings);
         if !findings.is_empty() {
             return Err(findings);
         }
@@ -189,7 +189,7 @@ struct Pair {
 
 struct CoContraction {
     input: usize,
-    contacts: Option<ContactColumns>,
+    contacts: Contacts,
     /// By name, which is the order of rows at one instant.
     pairs: Vec<Pair>,
     window_ns: i64,
@@ -232,8 +232,7 @@ impl Operator for CoContraction {
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let mut found = Vec::new();
-        let contacts = self.contacts.map_or_else(Vec::new, |columns| columns.read(inputs));
-        let mut contacts = contacts.into_iter().peekable();
+        let mut contacts = self.contacts.initial(inputs).into_iter().peekable();
         let envelopes = &inputs[self.input];
         let columns: Vec<[&Float64Array; 2]> =
             self.pairs.iter().map(|pair| pair.columns.map(|column| rows::floats(envelopes, column))).collect();
@@ -241,7 +240,7 @@ impl Operator for CoContraction {
             while let Some((at, foot)) = contacts.next_if(|(at, _)| at <= time) {
                 self.contact(state, at, foot, &mut found);
             }
-            if self.contacts.is_none() {
+            if self.contacts.is_empty() {
                 self.open(state, *time, &mut found);
             }
             for (sums, [a, b]) in state.sums.iter_mut().zip(&columns) {

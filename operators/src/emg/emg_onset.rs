@@ -1,10 +1,10 @@
 //! When does each muscle switch on and off, and how sure is that?
 //!
 //! Reads a raw EMG stream (columns `<muscle>_v` in volts, with a rate) and gives a row per event: muscle, `event` (`onset`, `offset`
-//! or `refused`), its standard deviation (`onset_sd_ms`, `offset_sd_ms`), for onsets and refusals `snr_db`, and for refusals the
-//! `reason`. Works on the band-passed signal (20–450 Hz as in `emg_envelope`), never on an envelope: an approximated generalised
-//! likelihood ratio (Staude 2001) raises the alarm, and the likeliest change time before it is the onset, in the band-passed signal
-//! or in the same whitened by what rest is like, whichever says more.
+//! or `refused`), its standard deviation (`onset_sd_ms`, `offset_sd_ms`), for onsets `onset_ahead_ms`, for onsets and refusals
+//! `snr_db`, and for refusals the `reason`. Works on the band-passed signal (20–450 Hz as in `emg_envelope`), never on an envelope:
+//! an approximated generalised likelihood ratio (Staude 2001) raises the alarm, and the likeliest change time before it is the
+//! onset, in the band-passed signal or in the same whitened by what rest is like, whichever says more.
 //!
 //! `snr_db` is the power that the muscle adds over the power at rest: at 3 dB the active RMS is 4.8 dB above the resting one, at 0 dB
 //! it is 3 dB above.
@@ -13,6 +13,9 @@
 //! leaves it, and with the rise left open (at once with a probability of 0.8, else over 20, 50 or 100 ms): it is two to three times
 //! too large for a burst that begins at once, and a third too small for one that rises over 50 ms, whose onset is found 2 ms (at
 //! 20 dB) to 32 ms (at 3 dB) after it began.
+//!
+//! The row's time is the likeliest one. In the mean over all times and rises that the samples leave open, the onset lies
+//! `onset_ahead_ms` before it: the time less that is what to reckon with where rises differ, as `firing_order` does.
 //!
 //! The baseline is learned for `baseline` at the start and then from the last 2 s of rest; a rest of half its variance or less
 //! replaces it at once, so a stream may begin in the middle of a contraction. An onset is **refused** when its signal-to-noise ratio
@@ -46,16 +49,16 @@
 //!           - { burst: { from: 3 s, to: 3.5 s, amplitude: 2e-5, seed: 7 } }
 //! ```
 //! ```csv
-//! time_ns,muscle,event,onset_sd_ms,offset_sd_ms,snr_db,reason
-//! 999500000,gluteus_medius_left,onset,3.14298,,18.9579,
-//! 1038820371,gluteus_medius_right,onset,13.1425,,10.8324,
-//! 1306820371,gluteus_medius_left,offset,,3.39215,,
-//! 1400820371,gluteus_medius_right,offset,,5.38642,,
-//! 1949500000,gluteus_medius_left,refused,,,-2.04141,signal-to-noise ratio below 3 dB
-//! 2998820371,gluteus_medius_right,onset,2.03504,,12.396,
-//! 3998820371,gluteus_medius_left,onset,1.58985,,21.1825,
-//! 4310820371,gluteus_medius_left,offset,,4.79821,,
-//! # 8 rows, every bit hashed: 34d0935034856bf0
+//! time_ns,muscle,event,onset_sd_ms,onset_ahead_ms,offset_sd_ms,snr_db,reason
+//! 999500000,gluteus_medius_left,onset,3.14298,1.6259,,18.9579,
+//! 1038820371,gluteus_medius_right,onset,13.1425,6.27473,,10.8324,
+//! 1306820371,gluteus_medius_left,offset,,,3.39215,,
+//! 1400820371,gluteus_medius_right,offset,,,5.38642,,
+//! 1949500000,gluteus_medius_left,refused,,,,-2.04141,signal-to-noise ratio below 3 dB
+//! 2998820371,gluteus_medius_right,onset,2.03504,0.954353,,12.396,
+//! 3998820371,gluteus_medius_left,onset,1.58985,0.456853,,21.1825,
+//! 4310820371,gluteus_medius_left,offset,,,4.79821,,
+//! # 8 rows, every bit hashed: 13a88bfdf919a6c6
 //! ```
 
 use std::collections::VecDeque;
@@ -149,6 +152,7 @@ impl Configure for Config {
             text("muscle").required(),
             text("event").required(),
             float("onset_sd_ms", "ms"),
+            float("onset_ahead_ms", "ms"),
             float("offset_sd_ms", "ms"),
             float("snr_db", "dB"),
             text("reason"),
@@ -222,12 +226,13 @@ struct ChannelState {
 }
 
 /// A row; ordered by time, muscle, event.
-#[derive(Clone, Debug, PartialEq, PartialOrd, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, PartialOrd, Serialize, Deserialize)]
 struct Event {
     time: TimeNs,
     muscle: usize,
     event: String,
     onset_sd_ms: Option<f64>,
+    onset_ahead_ms: Option<f64>,
     offset_sd_ms: Option<f64>,
     snr_db: Option<f64>,
     reason: Option<String>,
@@ -313,12 +318,15 @@ impl Onsets {
             let earliest = time_at(state, alarm).saturating_sub(self.lag_ns) + 1;
             let time = time_at(state, index).saturating_sub(nanoseconds(lead * self.sample_s)).max(earliest);
             let milliseconds = |sd: f64| Some(1000.0 * self.sample_s * sd);
-            let (event, onset_sd_ms, offset_sd_ms, snr_db, reason) = match what {
-                What::Onset { sd, snr_db } => ("onset", milliseconds(sd), None, Some(snr_db), None),
-                What::Offset { sd } => ("offset", None, milliseconds(sd), None, None),
-                What::Refused { snr_db, reason } => ("refused", None, None, Some(snr_db), Some(self.said(reason))),
+            let of = |event: &str| Event { time, muscle, event: event.to_owned(), ..Event::default() };
+            let event = match what {
+                What::Onset { sd, ahead, snr_db } => {
+                    let (onset_sd_ms, onset_ahead_ms) = (milliseconds(sd), milliseconds(ahead));
+                    Event { onset_sd_ms, onset_ahead_ms, snr_db: Some(snr_db), ..of("onset") }
+                }
+                What::Offset { sd } => Event { offset_sd_ms: milliseconds(sd), ..of("offset") },
+                What::Refused { snr_db, reason } => Event { snr_db: Some(snr_db), reason: Some(self.said(reason)), ..of("refused") },
             };
-            let event = Event { time, muscle, event: event.to_owned(), onset_sd_ms, offset_sd_ms, snr_db, reason };
             let at = state.pending.partition_point(|other| (other.time, other.muscle, &other.event) < (time, muscle, &event.event));
             if state.pending.get(at).is_none_or(|other| (other.time, other.muscle, &other.event) != (time, muscle, &event.event)) {
                 state.pending.insert(at, event);
@@ -344,6 +352,7 @@ impl Onsets {
             Arc::new(events.iter().map(muscle).collect::<StringArray>()),
             Arc::new(events.iter().map(|event| Some(event.event.as_str())).collect::<StringArray>()),
             Arc::new(events.iter().map(|event| event.onset_sd_ms).collect::<Float64Array>()),
+            Arc::new(events.iter().map(|event| event.onset_ahead_ms).collect::<Float64Array>()),
             Arc::new(events.iter().map(|event| event.offset_sd_ms).collect::<Float64Array>()),
             Arc::new(events.iter().map(|event| event.snr_db).collect::<Float64Array>()),
             Arc::new(events.iter().map(|event| event.reason.as_deref()).collect::<StringArray>()),

@@ -60,9 +60,9 @@ use proprio_core::{Carried, Configure, Findings, Inputs, Operator, Output, PlanF
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::contacts::{Contact, ContactColumns, Strides, samples_and_contacts, side_of};
+use crate::kernels::contacts::{Contact, Strides, samples_and_contacts, side_of};
 use crate::kernels::emg::{Channel, keep};
-use crate::kernels::gait_event::Foot;
+use crate::kernels::gait_event::{Contacts, Foot};
 use crate::kernels::mvc_reference::{Contractions, Peaks, Quality, Reference};
 use crate::kernels::names::suggest;
 
@@ -131,7 +131,7 @@ impl Configure for Config {
         let (input, contacts) = samples_and_contacts(ports, "read an `emg_envelope` step", &mut findings);
         let Some(input) = input else { return Err(findings) };
         let learns_strides = self.method == Method::DynamicPeak && self.reference.is_empty();
-        if learns_strides && contacts.is_none() {
+        if learns_strides && contacts.is_empty() {
             let message = "a dynamic peak is learned from strides, and there are no gait events among the inputs";
             findings.push(PlanFinding::step(message).help("read a step such as `force_events`, too, or give the references"));
         }
@@ -155,7 +155,7 @@ impl Configure for Config {
         let is_given = !self.reference.is_empty();
         let operator = Normalise {
             input,
-            contacts: contacts.filter(|_| learns_strides),
+            contacts: if learns_strides { contacts } else { Contacts::default() },
             muscles: channels
                 .iter()
                 .map(|channel| Muscle {
@@ -260,7 +260,7 @@ struct Muscle {
 struct Normalise {
     input: usize,
     /// Only where strides are learned from.
-    contacts: Option<ContactColumns>,
+    contacts: Contacts,
     muscles: Vec<Muscle>,
     samples: usize,
     longest_ns: i64,
@@ -299,8 +299,7 @@ impl Operator for Normalise {
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let input = &inputs[self.input];
         let times = rows::times(input);
-        let contacts = self.contacts.map_or_else(Vec::new, |columns| columns.read(inputs));
-        let mut contacts = contacts.into_iter().peekable();
+        let mut contacts = self.contacts.initial(inputs).into_iter().peekable();
         let count = times.len();
         let column = |muscle: &Muscle| (rows::floats(input, muscle.envelope), muscle.quality.map(|index| rows::strings(input, index)));
         let columns: Vec<(&Float64Array, Option<&StringArray>)> = self.muscles.iter().map(column).collect();

@@ -74,15 +74,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::foot_motion::{Ended, Motion, Rule, Track};
 use crate::kernels::foot_pitch::Mounting;
-use crate::kernels::foot_sensor::FootSensor;
+use crate::kernels::foot_sensor::{FootSensor, Resting};
 use crate::kernels::gait_event::{self, Foot, GaitEvent, Kind, Method, Waiting};
 
-/// Samples this far apart are bridged.
-const GAP_NS: i64 = 50_000_000;
 /// A rest shorter than this is a turning point of the swing.
 const REST_NS: i64 = 80_000_000;
-/// A motion shorter than this is a twitch.
-const SHORTEST_MOTION_NS: i64 = 100_000_000;
 /// Confidence when all of the rotation is about the pitch axis.
 const CONFIDENCE: f64 = 0.9;
 
@@ -150,16 +146,14 @@ impl Configure for Config {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let rule = |sensor: &FootSensor| Rule {
-            still_rad_per_s: self.still_deg_per_s.to_radians(),
+        let resting = Resting {
+            still_deg_per_s: self.still_deg_per_s,
             still_m_per_s2: self.still_m_per_s2,
             rest_ns: REST_NS,
-            shortest_motion_ns: SHORTEST_MOTION_NS,
             longest_motion_ns: self.longest_motion.nanoseconds(),
-            gap_ns: GAP_NS.max(2 * sensor.period_ns),
         };
         let step = FootImuEvents {
-            feet: sensors.into_iter().map(|sensor| (rule(&sensor), sensor)).collect(),
+            feet: resting.rules(sensors),
             least_rad: self.least_range.degrees().to_radians(),
             stance: self.stance,
             shifts_ns: [self.final_contact_shift.nanoseconds(), self.initial_contact_shift.nanoseconds()],

@@ -62,13 +62,9 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::foot_motion::{Ended, Motion, Rule, Track, cross, is_still, unit};
 use crate::kernels::foot_path::Path;
 use crate::kernels::foot_pitch::{Mounting, Swing};
-use crate::kernels::foot_sensor::FootSensor;
+use crate::kernels::foot_sensor::{FootSensor, Resting};
 use crate::kernels::gait_event::Foot;
 
-/// Samples this far apart are bridged.
-const GAP_NS: i64 = 50_000_000;
-/// A motion shorter than this is a twitch.
-const SHORTEST_MOTION_NS: i64 = 100_000_000;
 /// A stride's time is measured from a contact that is no older.
 const LONGEST_STRIDE_NS: i64 = 3_000_000_000;
 /// A foot that turns by less than so many times the limit for standing still has rested, if not still enough.
@@ -129,16 +125,14 @@ impl Configure for Config {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let rule = |sensor: &FootSensor| Rule {
-            still_rad_per_s: self.still_deg_per_s.to_radians(),
+        let resting = Resting {
+            still_deg_per_s: self.still_deg_per_s,
             still_m_per_s2: self.still_m_per_s2,
             rest_ns: self.still_for.nanoseconds(),
-            shortest_motion_ns: SHORTEST_MOTION_NS,
             longest_motion_ns: self.longest_motion.nanoseconds(),
-            gap_ns: GAP_NS.max(2 * sensor.period_ns),
         };
         let step = FootTrajectory {
-            feet: sensors.into_iter().map(|sensor| (rule(&sensor), sensor)).collect(),
+            feet: resting.rules(sensors),
             least_rad: self.least_range.degrees().to_radians(),
             max_residual_m_per_s: self.max_residual_m_per_s,
             toe_ahead_m: self.toe_ahead.map(Length::metres),

@@ -21,6 +21,11 @@
 //! are the reference of those that follow. `outside_percent` is the share of points beyond two standard deviations of it. The
 //! smallest change of the profile score that matters to clinicians is 1.6° (Baker et al. 2012).
 //!
+//! **Deviation index.** `gdi` is 100 − 10·z of ln(`gps_deg`) among the reference's own cycles: 100 is as they are, 90 a standard
+//! deviation worse (Schwartz and Rozumalski 2008; on whole curves, as Baker et al. 2009 do, rather than on features of a norm that does
+//! not come with it). `reference_spread` tells a table's mean and deviation; of a session, the next `baseline` cycles of each side
+//! after those that made the reference. Null until then, and where a variable has no score.
+//!
 //! **Symmetry** of each parameter of the cycle with the other side's newest: `…_symmetry_index_percent` is (R − L) / mean · 100,
 //! `…_symmetry_angle_percent` the arctangent form (Zifchock et al. 2008), which holds near zero; `asymmetric` when an index
 //! is beyond `symmetry_limit`.
@@ -41,10 +46,10 @@
 //!         - { name: knee_left_flexion_deg, unit: deg }
 //!         - { name: knee_right_flexion_deg, unit: deg }
 //!     generate:
-//!       duration: 4.4 s
+//!       duration: 5.4 s
 //!       columns:
 //!         pelvis_obliquity_deg: [{ sine: { amplitude: 4, frequency: 1 Hz } }]
-//!         knee_left_flexion_deg: [{ sine: { amplitude: 30, frequency: 1 Hz } }, { steps: [[1 s, 2], [2 s, 6]] }]
+//!         knee_left_flexion_deg: [{ sine: { amplitude: 30, frequency: 1 Hz } }, { steps: [[1 s, 2], [2 s, 6], [3 s, 4], [4 s, 7]] }]
 //!         knee_right_flexion_deg: [{ sine: { amplitude: 30, frequency: 1 Hz } }, { missing: { from: 3.6 s, to: 3.8 s } }]
 //!   cycles:
 //!     schema:
@@ -63,18 +68,20 @@
 //!       3500,right,2500000000,0.52
 //!       4000,left,3000000000,
 //!       4300,right,3300000000,0.5
+//!       5000,left,4000000000,0.5
 //! ```
 //! ```csv
-//! time_ns,side,start_ns,gvs_pelvis_obliquity_deg,gvs_knee_flexion_deg,gps_deg,gps_variables,gps_overall_deg,gps_overall_variables,outside_percent,reference,baseline_cycles,reason,step_time_symmetry_index_percent,step_time_symmetry_angle_percent,asymmetric
-//! 1000000000,left,0,,,,0,,0,,baseline,1,learning_baseline,,,
-//! 1500000000,right,500000000,,,,0,,0,,baseline,1,learning_baseline,0.0,0.0,false
-//! 2000000000,left,1000000000,,,,0,,0,,baseline,2,learning_baseline,0.0,0.0,false
-//! 2500000000,right,1500000000,,,,0,,0,,baseline,2,learning_baseline,3.92157,1.24811,false
-//! 3000000000,left,2000000000,2.80783e-15,4.95865,3.5063,2,,0,49.0196,baseline,2,,12.2449,3.89281,true
-//! 3500000000,right,2500000000,3.54722e-15,2.67205e-14,1.906e-14,2,2.86288,3,0.0,baseline,2,,12.2449,3.89281,true
-//! 4000000000,left,3000000000,4.00463e-15,4.95865,3.5063,2,2.86288,3,49.0196,baseline,2,,,,
-//! 4300000000,right,3300000000,3.33507,,3.33507,1,3.5063,2,100.0,baseline,2,,,,
-//! # 8 rows, every bit hashed: ff06678c97122456
+//! time_ns,side,start_ns,gvs_pelvis_obliquity_deg,gvs_knee_flexion_deg,gps_deg,gps_variables,gps_overall_deg,gps_overall_variables,gdi,outside_percent,reference,baseline_cycles,reason,step_time_symmetry_index_percent,step_time_symmetry_angle_percent,asymmetric
+//! 1000000000,left,0,,,,0,,0,,,baseline,1,learning_baseline,,,
+//! 1500000000,right,500000000,,,,0,,0,,,baseline,1,learning_baseline,0.0,0.0,false
+//! 2000000000,left,1000000000,,,,0,,0,,,baseline,2,learning_baseline,0.0,0.0,false
+//! 2500000000,right,1500000000,,,,0,,0,,,baseline,2,learning_baseline,3.92157,1.24811,false
+//! 3000000000,left,2000000000,2.80783e-15,4.95074,3.5007,2,,0,,49.0196,baseline,2,,12.2449,3.89281,true
+//! 3500000000,right,2500000000,3.54722e-15,2.67205e-14,1.906e-14,2,2.85831,3,,0.0,baseline,2,,12.2449,3.89281,true
+//! 4000000000,left,3000000000,4.00463e-15,3.0,2.12132,2,1.73205,3,,49.0196,baseline,2,,,,
+//! 4300000000,right,3300000000,3.33507,,3.33507,1,2.12132,2,,100.0,baseline,2,,,,
+//! 5000000000,left,4000000000,7.14266e-15,5.95572,4.21133,2,4.21133,2,87.7112,49.0196,baseline,2,,0.0,0.0,false
+//! # 9 rows, every bit hashed: 64b7a130471248e4
 //! ```
 
 use std::collections::{BTreeMap, VecDeque};
@@ -89,14 +96,11 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::baseline::{self, Learner};
 use crate::kernels::gait_event::Foot;
-use crate::kernels::gait_score::{
-    Band, Baseline, POINTS, about_mean, resample, root_mean_square, symmetry_angle_percent, symmetry_index_percent,
-};
+use crate::kernels::gait_norm::{Norm, Spread, deviation_index};
+use crate::kernels::gait_score::{Band, Baseline, about_mean, resample, root_mean_square, symmetry_angle_percent, symmetry_index_percent};
 use crate::kernels::gait_variable::{self, Variable};
-
-/// The parameters whose symmetry is given by default, where they are there.
-const SYMMETRIC: [&str; 5] = ["step_time_s", "stance_percent", "single_support_s", "step_length_m", "stride_length_m"];
 
 /// Scores of gait cycles.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -106,6 +110,9 @@ pub struct Config {
     /// baseline is the reference.
     #[serde(default)]
     reference: BTreeMap<String, Norm>,
+    /// How far the people of `reference` lie from it themselves, for the gait deviation index.
+    #[serde(default)]
+    reference_spread: Option<Spread>,
     /// How many cycles of each side make the baseline, 2 to 200; 10 by default.
     #[serde(default)]
     baseline: Option<u32>,
@@ -121,17 +128,6 @@ pub struct Config {
     /// Longest gap within a cycle that is bridged.
     #[serde(default = "max_gap")]
     max_gap: Duration,
-}
-
-/// A norm: a value every 2 % of the cycle (51), or every 1 % (101).
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Norm {
-    /// Mean, in degrees.
-    mean: Vec<f64>,
-    /// Standard deviation, in degrees.
-    #[serde(default)]
-    sd: Vec<f64>,
 }
 
 fn symmetry_limit() -> Share {
@@ -166,7 +162,7 @@ impl Configure for Config {
             findings.push(PlanFinding::input(port, format!("`{}` is neither joint angles nor gait cycles, or a second one", input.stream)));
         }
         let variables = angles.map(|port| (port, self.variables(&ports[port].schema, &mut findings)));
-        let parameters = cycles.map(|port| (port, self.parameters(&ports[port], port, &mut findings)));
+        let parameters = cycles.map(|port| (port, gait_variable::symmetric(&ports[port], port, self.symmetry.as_deref(), &mut findings)));
         let (Some((angles, variables)), Some((cycles, parameters)), true) = (variables, parameters, findings.is_empty()) else {
             return Err(findings);
         };
@@ -178,6 +174,7 @@ impl Configure for Config {
             variables,
             parameters: parameters.iter().map(|(column, _)| *column).collect(),
             baseline: self.reference.is_empty().then(|| self.baseline.unwrap_or(10)),
+            spread: self.reference_spread.map(|spread| spread.band()),
             symmetry_limit: self.symmetry_limit.percent(),
             max_cycle_ns: self.max_cycle.nanoseconds(),
             max_gap_ns: self.max_gap.nanoseconds(),
@@ -195,6 +192,10 @@ impl Config {
         if self.baseline.is_some() && !self.reference.is_empty() {
             findings.push(PlanFinding::config("/baseline", "with `reference` there is no baseline").help("leave one of the two out"));
         }
+        if self.reference_spread.is_some_and(|spread| self.reference.is_empty() || !spread.fits()) {
+            let message = "the spread of a `reference` has a mean and a standard deviation above 0";
+            findings.push(PlanFinding::config("/reference_spread", message));
+        }
         if !(0.3..=20.0).contains(&self.max_cycle.seconds()) {
             findings.push(PlanFinding::config("/max_cycle", "the longest cycle must lie between 0.3 s and 20 s"));
         }
@@ -205,8 +206,7 @@ impl Config {
             findings.push(PlanFinding::config("/symmetry_limit", "the limit must be above 0 %"));
         }
         for (name, norm) in &self.reference {
-            let fits = |values: &[f64]| matches!(values.len(), POINTS | 101) && values.iter().all(|value| value.is_finite());
-            if !fits(&norm.mean) || !(norm.sd.is_empty() || fits(&norm.sd)) {
+            if !norm.fits() {
                 findings.push(PlanFinding::config(format!("/reference/{name}"), "a norm has 51 values (every 2 %) or 101 (every 1 %)"));
             }
         }
@@ -218,32 +218,8 @@ impl Config {
         for name in self.reference.keys().filter(|name| !there.iter().any(|variable| variable.name == name.as_str())) {
             findings.push(PlanFinding::config(format!("/reference/{name}"), format!("the angles have no `{name}` of both sides")));
         }
-        let thin = |values: &[f64]| values.iter().step_by(if values.len() == POINTS { 1 } else { 2 }).copied().collect();
-        let band = |norm: &Norm| Band { mean: thin(&norm.mean), sd: thin(&norm.sd) };
-        let with_norm = there.into_iter().map(|variable| (variable, self.reference.get(variable.name).map(band)));
+        let with_norm = there.into_iter().map(|variable| (variable, self.reference.get(variable.name).map(Norm::band)));
         with_norm.filter(|(_, norm)| norm.is_some() || self.reference.is_empty()).collect()
-    }
-
-    /// Index and name of the parameters whose symmetry is given.
-    fn parameters(&self, port: &Port, index: usize, findings: &mut Findings) -> Vec<(usize, String)> {
-        let schema = &port.schema;
-        let is_number = |column: &usize| *schema.columns.field(*column).data_type() == DataType::Float64;
-        let Some(names) = &self.symmetry else {
-            let found = SYMMETRIC.iter().filter_map(|name| Some((schema.index(name).filter(is_number)?, (*name).to_owned())));
-            return found.collect();
-        };
-        let mut parameters = Vec::new();
-        for (at, name) in names.iter().enumerate() {
-            match schema.index(name).filter(is_number) {
-                Some(column) if !parameters.iter().any(|(other, _)| *other == column) => parameters.push((column, name.clone())),
-                Some(_) => findings.push(PlanFinding::config(format!("/symmetry/{at}"), format!("`{name}` stands there twice"))),
-                None => {
-                    let message = format!("`{}` (input {}) has no number `{name}`", port.stream, index + 1);
-                    findings.push(PlanFinding::config(format!("/symmetry/{at}"), message));
-                }
-            }
-        }
-        parameters
     }
 }
 
@@ -253,6 +229,7 @@ fn output(variables: &[(Variable, Option<Band>)], parameters: &[(usize, String)]
     fields.extend([float("gps_deg", "deg"), column("gps_variables", DataType::Int64).required()]);
     fields.extend([float("gps_overall_deg", "deg"), column("gps_overall_variables", DataType::Int64).required()]);
     fields.extend([
+        float("gdi", "1"),
         float("outside_percent", "%"),
         text("reference").required(),
         column("baseline_cycles", DataType::Int64),
@@ -277,6 +254,8 @@ struct GaitScores {
     parameters: Vec<usize>,
     /// Cycles of a baseline; none where norms are given.
     baseline: Option<u32>,
+    /// Of the norms.
+    spread: Option<baseline::Band>,
     symmetry_limit: f64,
     max_cycle_ns: i64,
     max_gap_ns: i64,
@@ -290,6 +269,8 @@ struct State {
     rows: VecDeque<(TimeNs, Vec<[f64; 2]>)>,
     waiting: Vec<Cycle>,
     baselines: [Vec<Baseline>; 2],
+    /// Of the logarithms of the profile scores that followed.
+    spreads: [Learner; 2],
     newest: [Option<Newest>; 2],
 }
 
@@ -316,6 +297,7 @@ struct Row {
     scores: Vec<f64>,
     own: (f64, i64),
     overall: (f64, i64),
+    gdi: f64,
     outside_percent: f64,
     baseline_cycles: Option<i64>,
     reason: Option<&'static str>,
@@ -409,8 +391,10 @@ impl GaitScores {
             (true, false) => None,
         };
         let other = state.newest[1 - cycle.side].as_ref().filter(|other| cycle.end_ns.saturating_sub(other.end_ns) <= self.max_cycle_ns);
+        let own = profile(scores.iter().copied());
         let row = Row {
-            own: profile(scores.iter().copied()),
+            own,
+            gdi: if own.1 == scores.len() as i64 { self.deviation_index(&mut state.spreads[cycle.side], own.0) } else { f64::NAN },
             overall: other.map_or((f64::NAN, 0), |other| self.overall(&cycle, &scores, other)),
             outside_percent: 100.0 * outside as f64 / compared as f64,
             baseline_cycles: self
@@ -424,6 +408,14 @@ impl GaitScores {
         let Cycle { end_ns, parameters, .. } = row.cycle.clone();
         state.newest[row.cycle.side] = Some(Newest { end_ns, scores: row.scores.clone(), parameters });
         row
+    }
+
+    /// The gait deviation index of a profile score, once it is known how far the reference's own cycles lie from it.
+    fn deviation_index(&self, learned: &mut Learner, score_deg: f64) -> f64 {
+        let (log_score, wanted) = (libm::log(score_deg), self.baseline.unwrap_or(0));
+        let reference = self.spread.or(learned.band(wanted));
+        learned.learn(log_score, wanted);
+        reference.map_or(f64::NAN, |reference| deviation_index(log_score, reference))
     }
 
     /// A variable over the cycle; `None` where it has a gap.
@@ -475,7 +467,7 @@ impl GaitScores {
         columns.extend((0..self.variables.len()).map(|index| number(&|row| row.scores[index])));
         columns.extend([number(&|row| row.own.0), integer(&|row| Some(row.own.1))]);
         columns.extend([number(&|row| row.overall.0), integer(&|row| Some(row.overall.1))]);
-        columns.push(number(&|row| row.outside_percent));
+        columns.extend([number(&|row| row.gdi), number(&|row| row.outside_percent)]);
         columns.push(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(reference, rows.len()))));
         columns.push(integer(&|row| row.baseline_cycles));
         columns.push(Arc::new(rows.iter().map(|row| row.reason).collect::<StringArray>()));

@@ -131,6 +131,8 @@ pub struct Change {
     pub at: usize,
     /// Standard deviation about it, in samples.
     pub sd: f64,
+    /// How much earlier the change lies in the mean over all times and rises: what rises slowly shows late.
+    pub ahead: f64,
 }
 
 /// The likeliest change among `candidates` in `samples` (variance one at rest), which end in the activity.
@@ -155,10 +157,11 @@ pub fn likeliest_change(samples: &[f64], candidates: Range<usize>, activity: Act
     let weights: Vec<f64> = (0..candidates.len()).map(weight).collect();
     let at = weights.iter().enumerate().fold((0, 0.0), |best, (k, weight)| if *weight > best.1 { (k, *weight) } else { best }).0;
     let total: f64 = weights.iter().sum();
+    let ahead = weights.iter().enumerate().map(|(k, weight)| (at as f64 - k as f64) * weight).sum::<f64>() / total;
     let square = |k: usize| (k as f64 - at as f64) * (k as f64 - at as f64);
     let variance = weights.iter().enumerate().map(|(k, weight)| square(k) * weight).sum::<f64>() / total;
     // A change lies anywhere within its sample's width.
-    Change { at: candidates.start + at, sd: (variance + 1.0 / 12.0).sqrt() }
+    Change { at: candidates.start + at, sd: (variance + 1.0 / 12.0).sqrt(), ahead }
 }
 
 /// Per level of a rise, the cumulated log-likelihood ratio of that level against rest.

@@ -1,52 +1,19 @@
 //! Which stride is an instant in? Initial contacts of either foot from a stream of gait events, in step with a stream of samples.
 
-use arrow_schema::DataType;
-use proprio_core::{Findings, PlanFinding, Port, RecordBatch, TimeNs, rows};
+use proprio_core::{Findings, PlanFinding, Port, TimeNs};
 use serde::{Deserialize, Serialize};
 
-use super::gait_event::{Foot, Kind};
+use super::gait_event::{Contacts, Foot};
 
 /// The shortest stride, in nanoseconds: contacts nearer to each other are one, told twice.
 const SHORTEST_NS: i64 = 300_000_000;
 
-/// Where a stream of gait events holds what is needed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ContactColumns {
-    /// Its port.
-    pub port: usize,
-    event: usize,
-    side: usize,
-}
-
-impl ContactColumns {
-    /// Of a port that has the text columns `event` and `side`.
-    pub fn of(index: usize, port: &Port) -> Option<Self> {
-        let text = |name: &str| {
-            let column = port.schema.index(name)?;
-            (port.schema.columns.field(column).data_type() == &DataType::Utf8).then_some(column)
-        };
-        Some(Self { port: index, event: text("event")?, side: text("side")? })
-    }
-
-    /// Initial contacts of a known foot, in order.
-    pub fn read(&self, inputs: &[RecordBatch]) -> Vec<(TimeNs, Foot)> {
-        let input = &inputs[self.port];
-        let (events, sides) = (rows::strings(input, self.event), rows::strings(input, self.side));
-        let all = rows::times(input).iter().zip(events.iter().zip(sides.iter()));
-        let contacts = all.filter_map(|(time, (event, side))| {
-            let foot = Foot::parse(side?);
-            (Kind::parse(event?) == Some(Kind::InitialContact) && foot != Foot::Unknown).then_some((*time, foot))
-        });
-        contacts.collect()
-    }
-}
-
 /// The one input of samples, and the stream of gait events beside it, where there is one. `help` says which step gives the samples.
-pub fn samples_and_contacts(ports: &[Port], help: &str, findings: &mut Findings) -> (Option<usize>, Option<ContactColumns>) {
-    let contacts: Vec<ContactColumns> = ports.iter().enumerate().filter_map(|(n, port)| ContactColumns::of(n, port)).collect();
-    let samples: Vec<usize> = (0..ports.len()).filter(|n| contacts.iter().all(|columns| columns.port != *n)).collect();
-    if let [_, extra, ..] = contacts[..] {
-        findings.push(PlanFinding::input(extra.port, "strides come from one stream of gait events only"));
+pub fn samples_and_contacts(ports: &[Port], help: &str, findings: &mut Findings) -> (Option<usize>, Contacts) {
+    let contacts = Contacts::of(ports);
+    let (events, samples): (Vec<usize>, Vec<usize>) = (0..ports.len()).partition(|port| contacts.has(*port));
+    if let [_, extra, ..] = events[..] {
+        findings.push(PlanFinding::input(extra, "strides come from one stream of gait events only"));
     }
     if let [_, extra, ..] = samples[..] {
         findings.push(PlanFinding::input(extra, "envelopes come from one stream only").help("join them with `align` first"));
@@ -54,7 +21,7 @@ pub fn samples_and_contacts(ports: &[Port], help: &str, findings: &mut Findings)
     if samples.is_empty() {
         findings.push(PlanFinding::step("no stream of envelopes among the inputs").help(help));
     }
-    (samples.first().copied(), contacts.first().copied())
+    (samples.first().copied(), contacts)
 }
 
 /// Which foot's strides a muscle or another column goes by, from the end of its name.

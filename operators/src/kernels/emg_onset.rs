@@ -144,6 +144,8 @@ pub enum What {
     Onset {
         /// Standard deviation of the onset, in samples.
         sd: f64,
+        /// How many samples earlier it lies in the mean over all that it may be.
+        ahead: f64,
         /// Power that activity adds over the power at rest, in decibels.
         snr_db: f64,
     },
@@ -390,26 +392,26 @@ impl Detector {
         (burst.snr_db() - settings.min_snr_db).abs() > CERTAIN_SD * self.snr_sd_db(settings, &burst)
     }
 
-    /// The change from rest to a burst: its index, its standard deviation and by how many samples it precedes its index.
-    fn change(&self, settings: &DetectorSettings, burst: &Burst) -> (u64, f64, f64) {
+    /// The change from rest to a burst among the burst's samples, and by how many samples it precedes its index.
+    fn change(&self, settings: &DetectorSettings, burst: &Burst) -> (Change, f64) {
         let candidates = 0..burst.alarm.max(1);
         let whitened = self.baseline.whitened(&self.samples, burst.range.clone()).map(|samples| {
             let activity = Activity::of(&samples[burst.begin..burst.end], settings.rate_hz);
             (samples, activity)
         });
-        let (Change { at, sd }, lead) = match whitened {
+        match whitened {
             Some((samples, activity)) if activity.evidence() >= burst.activity.evidence() => {
                 (likeliest_change(&samples[..burst.end], candidates, activity, settings.rate_hz), 0.5)
             }
             _ => (likeliest_change(&burst.samples[..burst.end], candidates, burst.activity, settings.rate_hz), settings.delay),
-        };
-        (burst.from + at as u64, sd, lead)
+        }
     }
 
     /// Reports or refuses the burst around an alarm, and plays the samples after its onset again as activity.
     fn decide(&mut self, settings: &DetectorSettings, alarm: u64, last: u64, found: &mut Vec<Found>) {
         let burst = self.burst(settings, alarm, last);
-        let (index, sd, lead) = self.change(settings, &burst);
+        let (Change { at, sd, ahead }, lead) = self.change(settings, &burst);
+        let index = burst.from + at as u64;
         let snr_db = burst.snr_db();
         let reason = if snr_db + REFUSAL_SD * self.snr_sd_db(settings, &burst) < settings.min_snr_db {
             Some(Refusal::Snr)
@@ -420,7 +422,7 @@ impl Detector {
         };
         let what = match reason {
             Some(reason) => What::Refused { snr_db, reason },
-            None => What::Onset { sd, snr_db },
+            None => What::Onset { sd, ahead, snr_db },
         };
         found.push(Found { index, lead, alarm, what });
         self.last_alarm = alarm;

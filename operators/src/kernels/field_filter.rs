@@ -123,11 +123,18 @@ impl FieldFilter {
         libm::atan2(self.state[0], self.state[1])
     }
 
-    /// Standard deviation of the heading.
+    /// Standard deviation of the heading to the field about the sensor.
     pub fn heading_sd_rad(&self) -> f64 {
         let [x, y] = self.heading_gradient();
         let p = &self.covariance;
         (x * x * p[0][0] + 2.0 * x * y * p[0][1] + y * y * p[1][1]).max(0.0).sqrt()
+    }
+
+    /// Standard deviation of that field's direction from magnetic north: by as much as it varies from place to place, the field of all
+    /// the places together is off, and no measurement there tells.
+    pub fn place_sd_rad(&self, noise: &Noise) -> f64 {
+        let [x, y, _] = self.field();
+        noise.place_ut / libm::hypot(x, y).max(noise.place_ut)
     }
 
     /// The sensor's own offset, in its coordinates, in µT.

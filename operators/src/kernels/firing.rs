@@ -73,6 +73,8 @@ pub struct Judged {
     pub reason: Option<String>,
     /// Whether it is late beyond the personal baseline, where there is one.
     pub is_delayed: Option<bool>,
+    /// Its latency less what is usual on the other side, where that is known.
+    pub after_other_side_ms: Option<f64>,
 }
 
 /// What is made of a latency; the worse is the greater.
@@ -124,12 +126,12 @@ impl Judged {
         } else {
             Verdict::InWindow
         };
-        Self { known: Some(known), verdict, reason: None, is_delayed: None }
+        Self { known: Some(known), verdict, reason: None, is_delayed: None, after_other_side_ms: None }
     }
 
     /// Without an onset.
     pub fn unknown(reason: &str) -> Self {
-        Self { known: None, verdict: Verdict::Unknown, reason: Some(reason.to_owned()), is_delayed: None }
+        Self { known: None, verdict: Verdict::Unknown, reason: Some(reason.to_owned()), is_delayed: None, after_other_side_ms: None }
     }
 }
 

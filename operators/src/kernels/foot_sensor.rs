@@ -1,4 +1,4 @@
-//! Which columns of a stream are a foot's IMU, and on which foot is it?
+//! Which columns of a stream are a foot's IMU, on which foot is it, and when does that rest?
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use proprio_core::rig::Side;
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Findings, PlanFinding, Port, RecordBatch};
 
-use super::foot_motion::Sample;
+use super::foot_motion::{Rule, Sample};
 use super::gait_event::Foot;
 use super::imu::ImuColumns;
 
@@ -14,6 +14,39 @@ use super::imu::ImuColumns;
 const LEAST_HZ: f64 = 50.0;
 /// The highest, so that a motion's samples are bounded.
 const MOST_HZ: f64 = 4000.0;
+
+/// Samples this far apart are bridged.
+const GAP_NS: i64 = 50_000_000;
+/// A motion shorter than this is a twitch.
+const SHORTEST_MOTION_NS: i64 = 100_000_000;
+
+/// When a foot is at rest.
+#[derive(Clone, Copy, Debug)]
+pub struct Resting {
+    /// It turns by less than this, in degrees a second.
+    pub still_deg_per_s: f64,
+    /// Its acceleration is within this of gravity.
+    pub still_m_per_s2: f64,
+    /// Both for so long.
+    pub rest_ns: i64,
+    /// And it rests again after so long at most.
+    pub longest_motion_ns: i64,
+}
+
+impl Resting {
+    /// Each sensor with what that is in its samples.
+    pub fn rules(self, sensors: Vec<FootSensor>) -> Vec<(Rule, FootSensor)> {
+        let rule = |sensor: &FootSensor| Rule {
+            still_rad_per_s: self.still_deg_per_s.to_radians(),
+            still_m_per_s2: self.still_m_per_s2,
+            rest_ns: self.rest_ns,
+            shortest_motion_ns: SHORTEST_MOTION_NS,
+            longest_motion_ns: self.longest_motion_ns,
+            gap_ns: GAP_NS.max(2 * sensor.period_ns),
+        };
+        sensors.into_iter().map(|sensor| (rule(&sensor), sensor)).collect()
+    }
+}
 
 /// One input.
 #[derive(Clone, Copy, Debug)]

@@ -191,6 +191,12 @@ impl Contacts {
         found.dedup_by_key(|event| event.key());
         found
     }
+
+    /// The initial ones among them.
+    pub fn initial(&self, inputs: &[RecordBatch]) -> Vec<(TimeNs, Foot)> {
+        let initial = self.read(inputs).into_iter().filter(|event| event.kind == Kind::InitialContact);
+        initial.map(|event| (event.time_ns, event.foot)).collect()
+    }
 }
 
 /// Events that are known but may still be overtaken by earlier ones; kept in row order, one per key.

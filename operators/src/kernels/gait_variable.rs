@@ -1,7 +1,7 @@
 //! Which angles make a gait profile score, and in which columns are they and the cycles?
 
 use arrow_schema::DataType;
-use proprio_core::StreamSchema;
+use proprio_core::{Findings, PlanFinding, Port, StreamSchema};
 
 /// Variable, its column with `*` for the side, and whether the left side counts the other way (Baker et al. 2009).
 const VARIABLES: [(&str, &str, bool); 9] = [
@@ -15,6 +15,8 @@ const VARIABLES: [(&str, &str, bool); 9] = [
     ("ankle_dorsiflexion", "ankle_*_dorsiflexion_deg", false),
     ("foot_progression", "foot_*_progression_deg", false),
 ];
+/// The parameters whose symmetry is given by default, where they are there.
+const SYMMETRIC: [&str; 5] = ["step_time_s", "stance_percent", "single_support_s", "step_length_m", "stride_length_m"];
 /// Units at the end of a parameter's name, longest first.
 const UNITS: [&str; 6] = ["_steps_per_min", "_m_per_s", "_percent", "_deg", "_m", "_s"];
 
@@ -47,6 +49,28 @@ pub fn variables(schema: &StreamSchema) -> Vec<Variable> {
 pub fn cycle_columns(schema: &StreamSchema) -> Option<[usize; 2]> {
     let of = |name: &str, data_type: DataType| schema.index(name).filter(|index| *schema.columns.field(*index).data_type() == data_type);
     Some([of("side", DataType::Utf8)?, of("start_ns", DataType::Int64)?])
+}
+
+/// Column and name of the parameters of cycles whose symmetry is given: those that `symmetry` names, or the usual ones.
+pub fn symmetric(port: &Port, index: usize, symmetry: Option<&[String]>, findings: &mut Findings) -> Vec<(usize, String)> {
+    let schema = &port.schema;
+    let is_number = |column: &usize| *schema.columns.field(*column).data_type() == DataType::Float64;
+    let Some(names) = symmetry else {
+        let found = SYMMETRIC.iter().filter_map(|name| Some((schema.index(name).filter(is_number)?, (*name).to_owned())));
+        return found.collect();
+    };
+    let mut parameters = Vec::new();
+    for (at, name) in names.iter().enumerate() {
+        match schema.index(name).filter(is_number) {
+            Some(column) if !parameters.iter().any(|(other, _)| *other == column) => parameters.push((column, name.clone())),
+            Some(_) => findings.push(PlanFinding::config(format!("/symmetry/{at}"), format!("`{name}` stands there twice"))),
+            None => {
+                let message = format!("`{}` (input {}) has no number `{name}`", port.stream, index + 1);
+                findings.push(PlanFinding::config(format!("/symmetry/{at}"), message));
+            }
+        }
+    }
+    parameters
 }
 
 /// A parameter's name without the unit at its end.

@@ -129,12 +129,16 @@ impl Heading {
         *self = Self { kept, ..Self::default() };
     }
 
-    /// Heading and its standard deviation in a block, as all samples until now tell them; `None` before any field was measured.
-    pub fn at(&self, block: u64) -> Option<(f64, f64)> {
+    /// Heading and its standard deviation about magnetic north in a block, as all samples until now tell them; `None` before any field
+    /// was measured.
+    pub fn at(&self, block: u64, noise: &Noise) -> Option<(f64, f64)> {
         let trusted = &self.rivals.as_ref()?.trusted;
+        let place_sd_rad = trusted.place_sd_rad(noise);
         let back = self.blocks.checked_sub(block).and_then(|back| self.past.len().checked_sub(back as usize));
         let past = back.and_then(|index| self.past.get(index));
-        Some(past.map_or_else(|| (trusted.heading_rad(), trusted.heading_sd_rad()), |past| (past.heading_rad, past.sd_rad())))
+        let (heading_rad, sd_rad) =
+            past.map_or_else(|| (trusted.heading_rad(), trusted.heading_sd_rad()), |past| (past.heading_rad, past.sd_rad()));
+        Some((heading_rad, libm::hypot(sd_rad, place_sd_rad)))
     }
 
     /// Whether the field is not as expected, or was so within the last half second.

@@ -53,6 +53,17 @@ fn triple(port: &Port, input: usize, prefix: &str, instrument: Instrument, findi
     Some(indices)
 }
 
+/// The rate of a stream that has one row an instant; findings say what it lacks.
+pub fn steady_rate(port: &Port, input: usize, findings: &mut Findings) -> Option<Rate> {
+    if !port.schema.keys.is_empty() {
+        findings.push(PlanFinding::input(input, format!("`{}` has several rows an instant", port.stream)));
+    }
+    if port.schema.rate.is_none() {
+        findings.push(PlanFinding::input(input, format!("`{}` has no rate, so lost samples can't be told", port.stream)));
+    }
+    port.schema.rate
+}
+
 /// A column with the sensor, segment and side of another one.
 pub fn placed_as(field: Field, other: &Field) -> Field {
     let keys = [meta::SENSOR, meta::SEGMENT, meta::SIDE];

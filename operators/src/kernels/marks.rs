@@ -29,7 +29,9 @@ pub struct Mark {
 pub enum Sign {
     /// A muscle came on, or an event took place.
     Onset {
-        /// Standard deviation of its time.
+        /// How much earlier it lies in the mean over all that it may be.
+        ahead_ms: f64,
+        /// Standard deviation about that mean.
         sd_ms: f64,
     },
     /// A muscle went off.
@@ -48,6 +50,7 @@ pub struct MarkStream {
     name: usize,
     event: usize,
     sd: Option<usize>,
+    ahead: Option<usize>,
     reason: Option<usize>,
     method: Option<usize>,
     event_sd_ms: Option<f64>,
@@ -68,6 +71,7 @@ pub fn mark_streams(ports: &[Port], event_sd_ms: Option<f64>, model_sd_ms: f64) 
             name: muscle.or(side)?,
             event: find("event", DataType::Utf8)?,
             sd: find("onset_sd_ms", DataType::Float64),
+            ahead: find("onset_ahead_ms", DataType::Float64),
             reason: find("reason", DataType::Utf8),
             method: find("method", DataType::Utf8),
             event_sd_ms,
@@ -104,15 +108,18 @@ impl MarkStream {
                     Foot::Unknown => event.to_owned(),
                     foot => format!("{event}_{}", foot.name()),
                 };
-                add(&name, Mark { time, sign: Sign::Onset { sd_ms } });
+                add(&name, Mark { time, sign: Sign::Onset { ahead_ms: 0.0, sd_ms } });
             }
         }
     }
 
     fn onset(&self, batch: &RecordBatch, row: usize) -> Sign {
-        let sd_ms = self.sd.map_or(f64::NAN, |index| rows::float_or_nan(rows::floats(batch, index), row));
+        let [sd_ms, ahead_ms] = [self.sd, self.ahead].map(|column| column.map(|index| rows::float_or_nan(rows::floats(batch, index), row)));
+        let (sd_ms, ahead_ms) = (sd_ms.unwrap_or(f64::NAN), ahead_ms.filter(|ahead| ahead.is_finite()).unwrap_or(0.0));
         if sd_ms.is_finite() {
-            Sign::Onset { sd_ms: libm::hypot(sd_ms, self.model_sd_ms) }
+            // The detector states it about the likeliest time.
+            let about_mean = (sd_ms * sd_ms - ahead_ms * ahead_ms).max(0.0).sqrt();
+            Sign::Onset { ahead_ms, sd_ms: libm::hypot(about_mean, self.model_sd_ms) }
         } else {
             Sign::Refused("no standard deviation".to_owned())
         }
@@ -162,7 +169,7 @@ impl Track {
         let outside = |latency: f64| (window_ms[0] - latency).max(latency - window_ms[1]).max(0.0);
         let distance = |latency: f64| (outside(latency), latency.abs());
         let onsets = within().filter_map(|mark| match mark.sign {
-            Sign::Onset { sd_ms } => Some((latency_ms(mark), sd_ms)),
+            Sign::Onset { ahead_ms, sd_ms } => Some((latency_ms(mark) - ahead_ms, sd_ms)),
             _ => None,
         });
         let nearest = onsets.fold(None, |best: Option<(f64, f64)>, next| match best {
@@ -227,7 +234,7 @@ mod tests {
 
     #[test]
     fn the_onset_nearest_to_the_window_counts() {
-        let onset = Sign::Onset { sd_ms: 3.0 };
+        let onset = Sign::Onset { ahead_ms: 0.0, sd_ms: 3.0 };
         let two = track(&[(780, onset.clone()), (920, onset.clone()), (1200, onset.clone())]);
         assert_eq!(around(&two, 1000), Ok((-80.0, 3.0)));
         assert_eq!(around(&track(&[(1230, onset.clone())]), 1000), Ok((230.0, 3.0)));
@@ -236,7 +243,7 @@ mod tests {
 
     #[test]
     fn without_an_onset_there_is_a_reason() {
-        let onset = Sign::Onset { sd_ms: 3.0 };
+        let onset = Sign::Onset { ahead_ms: 0.0, sd_ms: 3.0 };
         let mut active = track(&[(600, onset.clone())]);
         assert_eq!(around(&active, 1000), Err("active already".to_owned()));
         active.forget_before(700 * MS);

@@ -30,6 +30,7 @@ pub mod gait_body;
 pub mod gait_cycle;
 pub mod gait_event;
 pub mod gait_model;
+pub mod gait_norm;
 pub mod gait_score;
 pub mod gait_variable;
 pub mod heading;

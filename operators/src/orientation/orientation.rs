@@ -15,7 +15,8 @@
 //! seconds after a start or a restart, and while the heading is not known to 10°: take the values with care. With a magnetometer,
 //! `mag_disturbed` says that strength or dip of the field, less the sensor's own offset, were not as learnt within the last half second;
 //! `heading_disagreement_deg` how far the magnetometer's heading over 20 ms lay from the estimate; `heading_sd_deg` is the heading's
-//! standard deviation, and `mag_offset_ut` how strong a field the sensor carries with it.
+//! standard deviation about magnetic north, with what no filter can tell there (`mag_place_ut`, some 2°); `mag_offset_ut` how strong a
+//! field the sensor carries with it.
 //!
 //! **Delay** none: a row comes out with the sample. With `lag: 2 s` it comes out 2 s later, its heading (and `heading_sd_deg`) improved by
 //! what was measured meanwhile; the other columns stay. **Lost samples** are counted by the sensor's own `sequence`; where it
@@ -51,21 +52,21 @@
 //! ```
 //! ```csv
 //! time_ns,q_w,q_x,q_y,q_z,rest,settling,device,mag_disturbed,heading_disagreement_deg,heading_sd_deg,mag_offset_ut
-//! 0,0.995864,0.090644,0.00474681,-0.00401434,false,true,,true,,14.3853,0.0
-//! 10000000,0.995728,0.092261,0.00300269,-0.00220678,false,true,,true,0.225743,13.5333,0.0
-//! 20000000,0.995914,0.0902796,0.00138311,-0.00189624,false,true,,true,0.225743,13.0776,0.0
-//! 30000000,0.996026,0.0890476,0.0003309,-0.0015585,false,true,,true,1.38772,12.414,0.0
-//! 40000000,0.996056,0.0887187,0.00060248,-0.00138642,false,true,,true,1.38772,12.0679,0.0
-//! 50000000,0.99606,0.0886716,0.000118136,-0.000941472,false,true,,true,0.829745,11.5164,0.0
-//! 60000000,0.996063,0.0886394,-0.000731563,-0.00064411,false,true,,true,0.829745,11.3522,0.0
-//! 70000000,0.996039,0.0889115,-0.000590301,-0.000949497,false,true,,true,0.420138,10.8885,0.0
-//! 80000000,0.996075,0.0885116,-0.000355482,-0.000766033,false,true,,true,0.420138,10.8256,0.0
+//! 0,0.995864,0.090644,0.00474681,-0.00401434,false,true,,true,,14.4292,0.0
+//! 10000000,0.995728,0.092261,0.00300269,-0.00220678,false,true,,true,0.225743,13.5797,0.0
+//! 20000000,0.995914,0.0902796,0.00138311,-0.00189624,false,true,,true,0.225743,13.1256,0.0
+//! 30000000,0.996026,0.0890476,0.0003309,-0.0015585,false,true,,true,1.38772,12.4646,0.0
+//! 40000000,0.996056,0.0887187,0.00060248,-0.00138642,false,true,,true,1.38772,12.1199,0.0
+//! 50000000,0.99606,0.0886716,0.000118136,-0.000941472,false,true,,true,0.829745,11.5712,0.0
+//! 60000000,0.996063,0.0886394,-0.000731563,-0.00064411,false,true,,true,0.829745,11.4078,0.0
+//! 70000000,0.996039,0.0889115,-0.000590301,-0.000949497,false,true,,true,0.420138,10.9467,0.0
+//! 80000000,0.996075,0.0885116,-0.000355482,-0.000766033,false,true,,true,0.420138,10.8842,0.0
 //! …
-//! 5960000000,0.984411,0.175866,0.000256045,0.00242017,false,true,,false,0.108727,30.8778,12.5727
-//! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,,false,1.23814,30.8778,12.5745
-//! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,,false,1.23814,30.9608,12.5745
-//! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,,false,0.77536,30.9608,12.5744
-//! # 540 rows, every bit hashed: c4e0bc460043df8e
+//! 5960000000,0.984411,0.175866,0.000256045,0.00242017,false,true,,false,0.108727,30.9145,12.5727
+//! 5970000000,0.984514,0.175286,0.000267217,0.00242825,false,true,,false,1.23814,30.9145,12.5745
+//! 5980000000,0.984617,0.174708,0.000264356,0.00235128,false,true,,false,1.23814,30.9974,12.5745
+//! 5990000000,0.984726,0.174094,0.000306368,0.00235285,false,true,,false,0.77536,30.9974,12.5744
+//! # 540 rows, every bit hashed: 40c3dc183491c3e0
 //! ```
 
 use std::collections::VecDeque;
@@ -87,7 +88,7 @@ use vqf_rs::{Params, VQF};
 
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as, steady_rate};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
@@ -162,13 +163,7 @@ impl Configure for Config {
         let port = &ports[0];
         let columns = ImuColumns::of(port, 0, "", self.magnetometer, &mut findings);
         let has_mag = columns.is_some_and(|columns| columns.mag.is_some());
-        if !port.schema.keys.is_empty() {
-            findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
-        }
-        let Some(rate) = port.schema.rate else {
-            findings.push(PlanFinding::input(0, format!("`{}` has no rate, so its samples can't be integrated", port.stream)));
-            return Err(findings);
-        };
+        let Some(rate) = steady_rate(port, 0, &mut findings) else { return Err(findings) };
         self.check(rate, has_mag, &mut findings);
         let (Some(columns), true) = (columns, findings.is_empty()) else { return Err(findings) };
         let output = output(port.schema.columns.field(columns.gyro[0]), rate, has_mag);
@@ -340,8 +335,8 @@ impl Operator for Orientation {
 impl Orientation {
     fn estimate(&self, filter: &VQF, state: &State, device: Option<i64>, block: u64) -> Estimate {
         let q = filter.quat_6d();
-        let has_heading =
-            self.columns.mag.is_none() || state.heading.at(block).is_some_and(|(_, sd_rad)| sd_rad.to_degrees() < SETTLED_DEG);
+        let has_heading = self.columns.mag.is_none()
+            || state.heading.at(block, &self.method.noise).is_some_and(|(_, sd_rad)| sd_rad.to_degrees() < SETTLED_DEG);
         Estimate {
             upright: [q.0, q.1, q.2, q.3],
             device,
@@ -370,7 +365,7 @@ impl Orientation {
     /// Moves the rows whose time is due out of the queue.
     fn emit(&self, state: &mut State, is_due: impl Fn(TimeNs) -> bool, columns: &mut Columns) {
         while let Some(row) = state.waiting.pop_front_if(|row| is_due(row.time)) {
-            let heading = row.estimate.and_then(|estimate| state.heading.at(estimate.block));
+            let heading = row.estimate.and_then(|estimate| state.heading.at(estimate.block, &self.method.noise));
             columns.push(&row, heading);
         }
     }

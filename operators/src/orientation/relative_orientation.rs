@@ -93,7 +93,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ImuColumns, Sample, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as, steady_rate};
 use crate::kernels::joint_filter::{JointFilter, Levers, Motion, Noise, Residual, angle_between_rad, exponential};
 use crate::kernels::quaternion::{Quaternion, multiply, rotate};
 use crate::kernels::vqf::Memory;
@@ -164,13 +164,7 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let mut findings = Findings::new();
         let port = &ports[0];
-        if !port.schema.keys.is_empty() {
-            findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
-        }
-        let Some(rate) = port.schema.rate else {
-            findings.push(PlanFinding::input(0, format!("`{}` has no rate, so its samples can't be integrated", port.stream)));
-            return Err(findings);
-        };
+        let Some(rate) = steady_rate(port, 0, &mut findings) else { return Err(findings) };
         self.check(&mut findings);
         let sensors = self.sensors(port, &mut findings);
         let mut imus = Vec::new();

@@ -74,7 +74,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
-use crate::kernels::imu::{ImuColumns, Sample, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as, steady_rate};
 use crate::kernels::imu_window::{Range, Reading, at_rails, length, median, push_newest, spread};
 use crate::kernels::quaternion::rotate;
 use crate::kernels::vqf::Memory;
@@ -168,13 +168,7 @@ impl Configure for Config {
         let mut findings = Findings::new();
         let port = &ports[0];
         let columns = ImuColumns::of(port, 0, "", true, &mut findings);
-        if !port.schema.keys.is_empty() {
-            findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
-        }
-        let Some(rate) = port.schema.rate else {
-            findings.push(PlanFinding::input(0, format!("`{}` has no rate, so lost samples can't be counted", port.stream)));
-            return Err(findings);
-        };
+        let Some(rate) = steady_rate(port, 0, &mut findings) else { return Err(findings) };
         self.check(rate, &mut findings);
         let (Some(columns), true) = (columns, findings.is_empty()) else { return Err(findings) };
         let output = output(port.schema.columns.field(columns.gyro[0]), columns.mag.is_some());

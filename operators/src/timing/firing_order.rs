@@ -7,21 +7,24 @@
 //!
 //! | input | gives |
 //! |---|---|
-//! | `emg_onset`'s rows (`muscle`, `event`, `onset_sd_ms`) | `<muscle>` at its onsets, with their standard deviations |
+//! | `emg_onset`'s rows (`muscle`, `event`, `onset_sd_ms`, `onset_ahead_ms`) | `<muscle>` at its onsets, with their standard deviations |
 //! | rows with `event` and `side`: gait events, a file's, marks | `<event>_<side>`, such as `initial_contact_left`; `<event>` alone for another side than these two |
 //! | a column that `crossings` names | the crossing's name, when the signal crosses the threshold to stay |
 //! | text columns `<muscle>_quality` | whether the muscle's channel can be believed |
 //!
 //! Per reference event one row comes out. `<muscle>_latency_ms` is the onset after the reference, negative before it, and
-//! `<muscle>_sd_ms` its standard deviation: onset and reference together, with `model_sd` for what a detector can't know, and `rise_sd`
-//! where the reference is no muscle (a slow rise is found late, but two muscles' about equally so). From the normal distribution of the difference, `<muscle>_p_before` is P(before the reference), `<muscle>_p_in_window`
-//! P(within the window), `p_<a>_before_<b>` P(a before b) of neighbours, `p_order` P(all in this order). A muscle's verdict is
+//! `<muscle>_sd_ms` its standard deviation: onset and reference together, with `model_sd` for what a detector can't know. An onset's
+//! time is the mean over all that it may be, `onset_ahead_ms` before the likeliest one: a slow rise is found late. From the normal
+//! distribution of the difference, `<muscle>_p_before` is P(before the reference), `<muscle>_p_in_window` P(within the window),
+//! `p_<a>_before_<b>` P(a before b) of neighbours, `p_order` P(all in this order). A muscle's verdict is
 //! `simultaneous` where the latency is less than twice its standard deviation (the order can't be told), else `early`, `in_window` or
 //! `late`, and `unknown` with a reason. `order` is `as_declared`, `reversed` (some pair beyond doubt), `simultaneous` or `unknown`;
 //! `verdict` the worst of the muscles', in the order unknown, late, early, simultaneous, in_window.
 //!
 //! `<muscle>_is_delayed`: later than `delayed` after the reference and beyond the personal baseline, mean + 2 SD of the first `baseline`
 //! latencies of the session (which so must be healthy ones) or of `bands`; null until there is one, and where the latency is unknown.
+//! `<muscle>_after_other_side_ms` is the latency less the mean of the other side's baseline: the gluteus medius has no norm but its
+//! owner's own, of either side.
 //!
 //! The window is that of feed-forward activation (Hodges and Richardson 1996), the probability that of two independent normal times.
 //! Surface EMG can't isolate transversus abdominis: the pair is called TrA/IO. Of several onsets within `search` the one nearest to the
@@ -44,22 +47,23 @@
 //!         - { name: muscle, type: text, required: true }
 //!         - { name: event, type: text, required: true }
 //!         - { name: onset_sd_ms, unit: ms }
+//!         - { name: onset_ahead_ms, unit: ms }
 //!         - { name: snr_db, unit: dB }
 //!         - { name: reason, type: text }
 //!     rows: |
-//!       time_ms,muscle,event,onset_sd_ms,snr_db,reason
-//!       940,tra_io_right,onset,3,16,
-//!       980,gluteus_medius_left,onset,2,17,
-//!       1200,gluteus_medius_left,offset,,,
-//!       1300,tra_io_right,offset,,,
-//!       1965,tra_io_right,onset,2,16,
-//!       1976,gluteus_medius_left,onset,2,17,
-//!       2300,gluteus_medius_left,offset,,,
-//!       2300,tra_io_right,offset,,,
-//!       3005,gluteus_medius_left,onset,5,12,
-//!       3085,tra_io_right,onset,4,11,
-//!       3300,tra_io_right,offset,,,
-//!       4020,tra_io_right,refused,,2,signal-to-noise ratio below 3 dB
+//!       time_ms,muscle,event,onset_sd_ms,onset_ahead_ms,snr_db,reason
+//!       940,tra_io_right,onset,3,1,16,
+//!       980,gluteus_medius_left,onset,2,1,17,
+//!       1200,gluteus_medius_left,offset,,,,
+//!       1300,tra_io_right,offset,,,,
+//!       1965,tra_io_right,onset,2,1,16,
+//!       1976,gluteus_medius_left,onset,2,1,17,
+//!       2300,gluteus_medius_left,offset,,,,
+//!       2300,tra_io_right,offset,,,,
+//!       3005,gluteus_medius_left,onset,5,1,12,
+//!       3085,tra_io_right,onset,4,1,11,
+//!       3300,tra_io_right,offset,,,,
+//!       4020,tra_io_right,refused,,,2,signal-to-noise ratio below 3 dB
 //!   fused:
 //!     schema:
 //!       rate: 100 Hz
@@ -72,13 +76,13 @@
 //!         pelvis_load_n: [{ pulses: { from: 0.99 s, period: 1 s, width: 0.6 s, amplitude: 400 } }, { missing: { from: 4.9 s, to: 5.1 s } }]
 //! ```
 //! ```csv
-//! time_ns,reference,side,reference_sd_ms,verdict,reason,tra_io_contralateral_latency_ms,tra_io_contralateral_sd_ms,tra_io_contralateral_p_before,tra_io_contralateral_p_in_window,tra_io_contralateral_verdict,tra_io_contralateral_reason,tra_io_contralateral_is_delayed,gluteus_medius_ipsilateral_latency_ms,gluteus_medius_ipsilateral_sd_ms,gluteus_medius_ipsilateral_p_before,gluteus_medius_ipsilateral_p_in_window,gluteus_medius_ipsilateral_verdict,gluteus_medius_ipsilateral_reason,gluteus_medius_ipsilateral_is_delayed,p_tra_io_contralateral_before_gluteus_medius_ipsilateral,p_order,order
-//! 999553661,load_left,left,5.0,in_window,,-59.5537,7.74597,1.0,1.0,in_window,,,-19.5537,7.4162,0.995813,1.0,in_window,,,1.0,0.999999,as_declared
-//! 1999553661,load_left,left,5.0,in_window,,-34.5537,7.4162,0.999998,1.0,in_window,,,-23.5537,7.4162,0.999253,1.0,in_window,,,0.999748,0.999747,as_declared
-//! 2999553661,load_left,left,5.0,late,,85.4463,8.18535,8.23265e-26,7.43992e-6,late,,true,5.44634,8.7178,0.266072,1.0,simultaneous,,false,1.5563e-34,4.27692e-47,reversed
-//! 3999553661,load_left,left,5.0,unknown,tra_io_contralateral: refused: signal-to-noise ratio below 3 dB,,,,,unknown,refused: signal-to-noise ratio below 3 dB,,,,,,unknown,active already,,,,unknown
-//! 5999553661,load_left,left,5.0,unknown,tra_io_contralateral: no onset,,,,,unknown,no onset,,,,,,unknown,active already,,,,unknown
-//! # 5 rows, every bit hashed: fc3b2424449d1087
+//! time_ns,reference,side,reference_sd_ms,verdict,reason,tra_io_contralateral_latency_ms,tra_io_contralateral_sd_ms,tra_io_contralateral_p_before,tra_io_contralateral_p_in_window,tra_io_contralateral_verdict,tra_io_contralateral_reason,tra_io_contralateral_is_delayed,tra_io_contralateral_after_other_side_ms,gluteus_medius_ipsilateral_latency_ms,gluteus_medius_ipsilateral_sd_ms,gluteus_medius_ipsilateral_p_before,gluteus_medius_ipsilateral_p_in_window,gluteus_medius_ipsilateral_verdict,gluteus_medius_ipsilateral_reason,gluteus_medius_ipsilateral_is_delayed,gluteus_medius_ipsilateral_after_other_side_ms,p_tra_io_contralateral_before_gluteus_medius_ipsilateral,p_order,order
+//! 999553661,load_left,left,5.0,in_window,,-60.5537,5.83095,1.0,1.0,in_window,,,,-20.5537,5.38516,0.999932,1.0,in_window,,,,1.0,0.999999,as_declared
+//! 1999553661,load_left,left,5.0,in_window,,-35.5537,5.38516,1.0,1.0,in_window,,,,-24.5537,5.38516,0.999997,1.0,in_window,,,,0.99995,0.999949,as_declared
+//! 2999553661,load_left,left,5.0,late,,84.4463,6.40312,5.12333e-40,3.73228e-8,late,,true,,4.44634,7.07107,0.264738,1.0,simultaneous,,false,,4.03012e-36,2.99311e-50,reversed
+//! 3999553661,load_left,left,5.0,unknown,tra_io_contralateral: refused: signal-to-noise ratio below 3 dB,,,,,unknown,refused: signal-to-noise ratio below 3 dB,,,,,,,unknown,active already,,,,,unknown
+//! 5999553661,load_left,left,5.0,unknown,tra_io_contralateral: no onset,,,,,unknown,no onset,,,,,,,unknown,active already,,,,,unknown
+//! # 5 rows, every bit hashed: d82098362ebedf0e
 //! ```
 
 use std::collections::BTreeMap;
@@ -117,10 +121,6 @@ pub struct Config {
     /// Standard deviation of every onset beyond the detector's own: its noise isn't quite the detector's.
     #[serde(default = "model_sd")]
     model_sd: Duration,
-    /// Standard deviation of how much later an onset is found than it began, by how it rises: counts against references that are no
-    /// muscles.
-    #[serde(default = "rise_sd")]
-    rise_sd: Duration,
     /// Latency beyond which a muscle may be delayed.
     #[serde(default = "delayed")]
     delayed: Duration,
@@ -147,10 +147,6 @@ struct BandFile {
 
 fn model_sd() -> Duration {
     Duration::new(0.001)
-}
-
-fn rise_sd() -> Duration {
-    Duration::new(0.005)
 }
 
 fn delayed() -> Duration {
@@ -222,7 +218,6 @@ impl Configure for Config {
             accept: self.accept,
             search_ns,
             lag_ns,
-            rise_sd_ms: self.rise_sd.seconds() * 1e3,
             delayed_ms: self.delayed.seconds() * 1e3,
             baseline: self.baseline,
             output: output.clone(),
@@ -233,7 +228,7 @@ impl Configure for Config {
 
 impl Config {
     fn check_limits(&self, findings: &mut Findings) {
-        let sds = [("/event_sd", self.event_sd), ("/model_sd", Some(self.model_sd)), ("/rise_sd", Some(self.rise_sd))];
+        let sds = [("/event_sd", self.event_sd), ("/model_sd", Some(self.model_sd))];
         for (at, sd) in sds.into_iter().filter_map(|(at, sd)| Some((at, sd?))) {
             if !(0.0..=1.0).contains(&sd.seconds()) {
                 findings.push(PlanFinding::config(at, format!("a standard deviation of {sd} is not within 0 s to 1 s")));
@@ -295,7 +290,7 @@ fn output(members: &[Member]) -> StreamSchema {
         fields.extend([float(format!("{name}_latency_ms"), "ms"), float(format!("{name}_sd_ms"), "ms")]);
         fields.extend(["before", "in_window"].map(|what| float(format!("{name}_p_{what}"), "1")));
         fields.extend([text(format!("{name}_verdict")).with_nullable(false), text(format!("{name}_reason"))]);
-        fields.push(column(format!("{name}_is_delayed"), DataType::Boolean));
+        fields.extend([column(format!("{name}_is_delayed"), DataType::Boolean), float(format!("{name}_after_other_side_ms"), "ms")]);
     }
     fields.extend(members.windows(2).map(|pair| float(format!("p_{}_before_{}", pair[0].name, pair[1].name), "1")));
     if members.len() > 1 {
@@ -319,7 +314,6 @@ struct FiringOrder {
     search_ns: [i64; 2],
     /// How long after a reference event all is known about it.
     lag_ns: i64,
-    rise_sd_ms: f64,
     delayed_ms: f64,
     baseline: u32,
     output: StreamSchema,
@@ -339,8 +333,8 @@ struct State {
 struct Reference {
     time: TimeNs,
     name: String,
+    ahead_ms: f64,
     sd_ms: f64,
-    is_muscle: bool,
 }
 
 impl Operator for FiringOrder {
@@ -357,7 +351,7 @@ impl Operator for FiringOrder {
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         for stream in &self.streams {
-            stream.read(&inputs[stream.port], &mut |name, mark| self.take(state, name, mark, stream.is_onsets));
+            stream.read(&inputs[stream.port], &mut |name, mark| self.take(state, name, mark));
         }
         for (slot, port, index) in &self.qualities {
             let words = rows::strings(&inputs[*port], *index);
@@ -370,7 +364,7 @@ impl Operator for FiringOrder {
             let values = rows::floats(&inputs[signal.port], signal.index);
             for (row, time) in rows::times(&inputs[signal.port]).iter().enumerate() {
                 if let Some(at) = signal.crossing.step(&mut state.crossings[n], *time, rows::float_or_nan(values, row)) {
-                    wait(state, Reference { time: at, name: signal.name.clone(), sd_ms: signal.sd_ms, is_muscle: false });
+                    wait(state, Reference { time: at, name: signal.name.clone(), ahead_ms: 0.0, sd_ms: signal.sd_ms });
                 }
             }
         }
@@ -388,12 +382,12 @@ impl Operator for FiringOrder {
 
 impl FiringOrder {
     /// A mark is an onset of a watched muscle, a reference event, or both.
-    fn take(&self, state: &mut State, name: &str, mark: Mark, is_muscle: bool) {
+    fn take(&self, state: &mut State, name: &str, mark: Mark) {
         let is_reference = name == self.reference || side_of(name).is_some_and(|(base, _)| base == self.reference);
-        if let Sign::Onset { sd_ms } = mark.sign
+        if let Sign::Onset { ahead_ms, sd_ms } = mark.sign
             && is_reference
         {
-            wait(state, Reference { time: mark.time, name: name.to_owned(), sd_ms, is_muscle });
+            wait(state, Reference { time: mark.time, name: name.to_owned(), ahead_ms, sd_ms });
         }
         if let Ok(slot) = self.watched.binary_search_by(|other| other.as_str().cmp(name)) {
             state.tracks[slot].push(mark);
@@ -416,21 +410,32 @@ impl FiringOrder {
             Some((_, "right")) => 2,
             _ => 0,
         };
-        let reference_sd_ms = if reference.is_muscle { reference.sd_ms } else { libm::hypot(reference.sd_ms, self.rise_sd_ms) };
         let range = self.search_ns.map(|edge| reference.time.saturating_add(edge));
         let member = |member: &Member| {
             let Some(slot) = member.slots[side] else { return Judged::unknown("the reference has no side") };
             let found = state.tracks[slot].onset(reference.time, range, self.window_ms, is_last);
-            let found = found.map(|(latency_ms, sd_ms)| Known { latency_ms, sd_ms, reference_sd_ms });
+            let found = found.map(|(latency_ms, sd_ms)| {
+                let latency_ms = latency_ms + reference.ahead_ms;
+                Known { latency_ms, sd_ms, reference_sd_ms: reference.sd_ms }
+            });
             let mut judged = Judged::new(found, self.window_ms);
             if let Some(known) = judged.known {
-                let band = self.bands[slot].or(state.learners[slot].band(self.baseline));
+                let band = self.band(state, slot);
+                // The same muscle as it usually is when the reference is the other side's.
+                let other = if side == 0 { None } else { member.slots[3 - side].filter(|other| *other != slot) };
+                let usual = other.and_then(|other| self.band(state, other));
+                judged.after_other_side_ms = usual.map(|band| known.latency_ms - band.mean);
                 judged.is_delayed = band.map(|band| known.latency_ms > self.delayed_ms && known.latency_ms > band.mean + 2.0 * band.sd);
                 state.learners[slot].learn(known.latency_ms, self.baseline);
             }
             judged
         };
         self.members.iter().map(member).collect()
+    }
+
+    /// What is usual for a muscle, once that is known.
+    fn band(&self, state: &State, slot: usize) -> Option<Band> {
+        self.bands[slot].or(state.learners[slot].band(self.baseline))
     }
 
     fn batch(&self, references: &[Reference], judged: &[Vec<Judged>]) -> RecordBatch {
@@ -457,6 +462,7 @@ impl FiringOrder {
             columns.push(words(&|row| Some(row[n].verdict.name().to_owned())));
             columns.push(words(&|row| row[n].reason.clone()));
             columns.push(Arc::new(judged.iter().map(|row| row[n].is_delayed).collect::<BooleanArray>()));
+            columns.push(floats(&|row| row[n].after_other_side_ms.unwrap_or(f64::NAN)));
         }
         let orders: Vec<Order> = judged.iter().map(|row| Order::of(row)).collect();
         for pair in 0..self.members.len() - 1 {

@@ -182,7 +182,7 @@ fn a_trial_is_scored_against_a_table_from_its_markers_on() {
     let angles = step("angles", "joint_angles", json!({}), &[segments]);
     // A knee that is always bent by 20°, and a pelvis that is level.
     let norm = |degrees: f64| json!({ "mean": vec![degrees; 101] });
-    let config = json!({ "reference": { "knee_flexion": norm(20.0), "pelvis_tilt": norm(0.0) } });
+    let config = json!({ "reference": { "knee_flexion": norm(20.0), "pelvis_tilt": norm(0.0) }, "reference_spread": { "log_mean": 2.5, "log_sd": 0.2 } });
     let (port, scores) = step("scores", "gait_scores", config, &[angles, cycles.clone()]);
     assert_eq!(scores.num_rows(), cycles.1.num_rows());
     let value = |row: usize, name: &str| float_or_nan(floats(&scores, port.schema.index(name).expect("a score")), row);
@@ -194,6 +194,7 @@ fn a_trial_is_scored_against_a_table_from_its_markers_on() {
         // A walking knee is between 0° and 65°, some 20° from its middle; an adult's pelvis is tilted by some 10°.
         assert!((12.0..30.0).contains(&knee) && (2.0..20.0).contains(&tilt), "{knee} {tilt}");
         assert!((profile - ((knee * knee + tilt * tilt) / 2.0).sqrt()).abs() < 1e-9);
+        assert!((value(row, "gdi") - (100.0 - 10.0 * (profile.ln() - 2.5) / 0.2)).abs() < 1e-9);
         assert!(value(row, "outside_percent").is_nan(), "the table has no spread");
     }
 }

@@ -64,7 +64,8 @@ fn firing_order_says_what_it_cannot_read() {
 
 #[test]
 fn a_contact_is_judged_on_its_own_sides_and_by_its_method() {
-    let config = json!({ "expect": "tra_io_ipsilateral before initial_contact within -100..50 ms", "rise_sd": "0 ms", "model_sd": "0 ms" });
+    let config = json!({ "expect": "tra_io_ipsilateral before initial_contact within -100..50 ms", "model_sd": "0 ms",
+        "bands": { "tra_io_left": { "mean": "-40 ms", "sd": "5 ms" }, "tra_io_right": { "mean": "-30 ms", "sd": "5 ms" } } });
     let planned = plan("firing_order", config, &[onsets(), contacts()]).expect("a plan");
     let sds = nan_as_null(vec![3.0, 3.0, f64::NAN]);
     let (no_numbers, no_words) = (nan_as_null(vec![f64::NAN; 3]), Arc::new(StringArray::new_null(3)));
@@ -85,6 +86,9 @@ fn a_contact_is_judged_on_its_own_sides_and_by_its_method() {
     let sd = column("tra_io_ipsilateral_sd_ms");
     let sd = sd.as_any().downcast_ref::<arrow_array::Float64Array>().expect("floats");
     assert!((sd.value(0) - 13.0_f64.sqrt()).abs() < 1e-12 && (sd.value(1) - 109.0_f64.sqrt()).abs() < 1e-12 && sd.is_null(2));
+    let after = column("tra_io_ipsilateral_after_other_side_ms");
+    let after = after.as_any().downcast_ref::<arrow_array::Float64Array>().expect("floats");
+    assert!((after.value(0) + 20.0).abs() < 1e-9 && (after.value(1) + 10.0).abs() < 1e-9 && after.is_null(2), "{after:?}");
 }
 
 /// Standing on alternate legs for 2 s each: the pelvis drops by 2° on either, and by `left_deg` on the left from the fifth time on.

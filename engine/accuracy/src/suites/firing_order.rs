@@ -68,7 +68,9 @@ fn figures(cases: &[Case]) -> Vec<Figure> {
     let brier = mean(&told.iter().map(|(p, was)| (p - f64::from(u8::from(*was))).powi(2)).collect::<Vec<_>>());
     let mut figures = vec![
         Figure::lower("firing_order.calibration_error", calibration_error(&curve), "%").gate(5.0).aim(3.0),
-        Figure::lower("firing_order.calibration_error_to_contact", calibration_error(&reliability(&against_contacts)), "%"),
+        Figure::lower("firing_order.calibration_error_to_contact", calibration_error(&reliability(&against_contacts)), "%")
+            .gate(5.0)
+            .aim(3.0),
         Figure::lower("firing_order.brier", brier, "1"),
     ];
     for (k, bin) in curve.iter().enumerate().filter(|(_, bin)| bin.share >= LEAST_SHARE) {

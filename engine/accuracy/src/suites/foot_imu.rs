@@ -9,13 +9,9 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch};
-use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
-use proprio_core::rig::RigFile;
+use arrow_array::{Array, RecordBatch};
 use proprio_core::rows::{float_or_nan, floats, integers, nan_as_null, strings, times};
-use proprio_core::schema::TIME;
 use proprio_core::{Port, Rate};
 use proprio_operators::kernels::quaternion::{Quaternion, normalized, rotate};
 use serde_json::json;
@@ -24,12 +20,13 @@ use super::{Suite, gait_phase};
 use crate::bench::{Bench, Stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
+use crate::imu::imu;
 use crate::statistics::{deviation, mean, rms};
 
 pub const SUITE: Suite =
     Suite { name: "foot_imu", about: "contacts and stride lengths of two foot IMUs against optical markers, 57 strides", measure };
 
-const FOLDER: &str = "imu/gaitmap";
+pub(super) const FOLDER: &str = "imu/gaitmap";
 const IMU_HZ: f64 = 204.8;
 const MARKERS_HZ: f64 = 100.0;
 /// A contact within this of the truth is the same one.
@@ -38,8 +35,7 @@ const SAME_S: f64 = 0.1;
 const FEET: [(&str, &str, Quaternion); 2] = [("left", "L", [0.4, 0.1, -0.7, 0.5]), ("right", "R", [0.1, 0.9, 0.2, -0.3])];
 
 fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
-    let table = Table::read(bench, "imu_sample.csv", 2)?;
-    let inputs: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 1)).collect();
+    let inputs = both(bench)?;
     let truth = Truth::read(bench)?;
     let mut figures = Vec::new();
     let (events, rows) = bench.step("contacts", "foot_imu_events", json!({}), &inputs)?;
@@ -55,7 +51,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
         figures.push(Figure::lower(name("extra"), extra as f64, "1"));
     }
     figures.extend(lengths(bench, &inputs, &truth, "")?);
-    let halved: Vec<Stream> = FEET.iter().map(|(side, _, turned)| imu(&table, side, normalized(*turned), 2)).collect();
+    let halved = every(bench, 2)?;
     figures.extend(lengths(bench, &halved, &truth, "_at_102_4_hz")?.into_iter().map(|figure| Figure {
         gate: None,
         aim: None,
@@ -230,30 +226,28 @@ impl Table {
     }
 }
 
+/// Both feet's sensors.
+pub(super) fn both(bench: &Bench) -> Result<Vec<Stream>, AccuracyError> {
+    every(bench, 1)
+}
+
+/// The same with every `step`th sample alone.
+fn every(bench: &Bench, step: usize) -> Result<Vec<Stream>, AccuracyError> {
+    let table = Table::read(bench, "imu_sample.csv", 2)?;
+    Ok(FEET.iter().map(|(side, _, turned)| sensor(&table, side, normalized(*turned), step)).collect())
+}
+
 /// One foot's sensor as a stream, every `step`th sample of it.
-fn imu(table: &Table, side: &str, turned: Quaternion, step: usize) -> Stream {
-    let rate = Rate::new(1024, 5 * step as u64).expect("a rate");
-    let file = serde_json::from_value(json!({ "kind": "imu", "rate": rate, "segment": "foot", "side": side, "magnetometer": false }));
-    let sensors = [(format!("foot_{side}"), file.expect("a sensor"))].into();
-    let rig = RigFile { rig: "gaitmap".to_owned(), sensors }.resolve();
-    let port = Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() };
+fn sensor(table: &Table, side: &str, turned: Quaternion, step: usize) -> Stream {
     let rows: Vec<usize> = (0..table.rows.len()).step_by(step).collect();
     let vector = |instrument: &str, scale: f64| -> Vec<[f64; 3]> {
         let names = ["x", "y", "z"].map(|axis| format!("{side}_sensor {instrument}_{axis}"));
         rows.iter().map(|row| rotate(turned, names.each_ref().map(|name| scale * table.number(*row, name)))).collect()
     };
     let (accel, gyro) = (vector("acc", 1.0), vector("gyr", 1_f64.to_radians()));
-    let count = 0..rows.len() as i64;
-    let columns = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
-        TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| rate.grid_time(k)).collect::<Int64Array>()) as ArrayRef,
-        SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
-        DEVICE => Arc::new(count.clone().map(|_| None).collect::<Int64Array>()),
-        name => {
-            let values = if name.starts_with("gyro") { &gyro } else { &accel };
-            let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("a measured column names its axis");
-            nan_as_null(values.iter().map(|value| value[axis]).collect())
-        }
-    });
-    let batch = RecordBatch::try_new(port.schema.columns.clone(), columns.collect()).expect("the columns fit an IMU's schema");
-    (port, batch)
+    let (place, rate) = (json!({ "segment": "foot", "side": side, "magnetometer": false }), Rate::new(1024, 5 * step as u64));
+    imu(&format!("foot_{side}"), place, rate.expect("a rate"), rows.len(), |instrument, axis| {
+        let values = if instrument == "gyro" { &gyro } else { &accel };
+        nan_as_null(values.iter().map(|value| value[axis]).collect())
+    })
 }

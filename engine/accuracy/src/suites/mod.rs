@@ -16,10 +16,13 @@ mod orientation;
 mod pelvic_drop;
 mod relative_orientation;
 mod segment_alignment;
+mod streams;
 
 use crate::bench::Bench;
 use crate::error::AccuracyError;
 use crate::figure::Figure;
+
+pub use streams::streams;
 
 /// One question, and how it is answered.
 #[derive(Debug)]
@@ -30,6 +33,17 @@ pub struct Suite {
     pub about: &'static str,
     /// Measures.
     pub measure: fn(&mut Bench) -> Result<Vec<Figure>, AccuracyError>,
+}
+
+/// Those of these names, in the order of [`SUITES`]; all of them for no name.
+///
+/// # Errors
+/// [`AccuracyError::NoSuite`].
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Suite>, AccuracyError> {
+    if let Some(name) = names.iter().find(|name| !SUITES.iter().any(|suite| suite.name == **name)) {
+        return Err(AccuracyError::NoSuite { name: name.clone() });
+    }
+    Ok(SUITES.iter().copied().filter(|suite| names.is_empty() || names.iter().any(|name| name == suite.name)).collect())
 }
 
 /// All of them.

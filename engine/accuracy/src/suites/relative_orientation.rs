@@ -77,7 +77,7 @@ fn errors(estimates: &RecordBatch, table: &[Vec<f64>]) -> (Vec<f64>, f64) {
 }
 
 /// Both IMUs as `align` would fuse them.
-fn stream(table: &[Vec<f64>]) -> Stream {
+pub(super) fn stream(table: &[Vec<f64>]) -> Stream {
     let rate = Rate::hz(50);
     let names =
         INSTRUMENTS.iter().flat_map(|(name, suffix, unit)| ["x", "y", "z"].map(|axis| float(format!("{name}_{axis}_{suffix}"), unit)));
@@ -88,7 +88,7 @@ fn stream(table: &[Vec<f64>]) -> Stream {
     (Port { stream: "fused".to_owned(), schema }, rows)
 }
 
-fn read(bench: &Bench, file: &str) -> Result<Vec<Vec<f64>>, AccuracyError> {
+pub(super) fn read(bench: &Bench, file: &str) -> Result<Vec<Vec<f64>>, AccuracyError> {
     let path = bench.path(file)?;
     let malformed = |what: String| AccuracyError::Malformed { path: path.clone(), what };
     let text = std::fs::read_to_string(&path).map_err(|error| malformed(error.to_string()))?;

@@ -5,14 +5,9 @@
 //! at twice its pace, and the sensor has the noise and bias of a good MEMS. A bad procedure has one thing more wrong with it.
 
 use std::f64::consts::TAU;
-use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch};
-use proprio_core::kind::{DEVICE, DEVICE_TIME, SEQUENCE};
-use proprio_core::rig::RigFile;
+use proprio_core::Rate;
 use proprio_core::rows::{floats, nan_as_null, strings};
-use proprio_core::schema::TIME;
-use proprio_core::{Port, Rate};
 use proprio_operators::kernels::quaternion::{Quaternion, dot, multiply, normalized, rotate};
 use proprio_simulate::Random;
 use serde_json::json;
@@ -21,6 +16,7 @@ use super::Suite;
 use crate::bench::{Bench, Stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
+use crate::imu::imu;
 use crate::statistics::quantile;
 
 pub const SUITE: Suite =
@@ -116,20 +112,8 @@ fn procedure(random: &mut Random, sensor_from_segment: Quaternion, flaw: Flaw) -
 }
 
 fn stream(columns: &[Vec<f64>; 6]) -> Stream {
-    let file = json!({ "kind": "imu", "rate": "100 Hz", "segment": "thigh", "side": "left", "magnetometer": false });
-    let file = serde_json::from_value(file).expect("a sensor");
-    let rig = RigFile { rig: "lab".to_owned(), sensors: [("thigh_left".to_owned(), file)].into() }.resolve();
-    let port = Port { stream: rig.sensors[0].stream(), schema: rig.sensors[0].stream_schema() };
-    let count = 0..columns[0].len() as i64;
-    let arrays = port.schema.columns.fields().iter().map(|field| match field.name().as_str() {
-        TIME | DEVICE_TIME => Arc::new(count.clone().map(|k| Rate::hz(100).grid_time(k)).collect::<Int64Array>()) as ArrayRef,
-        SEQUENCE => Arc::new(count.clone().collect::<Int64Array>()),
-        DEVICE => Arc::new(count.clone().map(|_| None).collect::<Int64Array>()),
-        name => {
-            let axis = ["_x_", "_y_", "_z_"].iter().position(|axis| name.contains(axis)).expect("an instrument's column names its axis");
-            nan_as_null(columns[axis + if name.starts_with("gyro") { 0 } else { 3 }].clone())
-        }
-    });
-    let rows = RecordBatch::try_new(port.schema.columns.clone(), arrays.collect()).expect("an IMU's rows");
-    (port, rows)
+    let sensor = json!({ "segment": "thigh", "side": "left", "magnetometer": false });
+    imu("thigh_left", sensor, Rate::hz(100), columns[0].len(), |instrument, axis| {
+        nan_as_null(columns[axis + if instrument == "gyro" { 0 } else { 3 }].clone())
+    })
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use proprio_accuracy::{Bench, Figure, Recorded, Report, SUITES};
+use proprio_accuracy::{Bench, Figure, Recorded, Report, chosen};
 use serde::Serialize;
 
 use super::test::ANSWERS_OFF;
@@ -46,12 +46,7 @@ struct Row<'a> {
 /// # Errors
 /// When a suite is not known, or a recording that is there can't be used.
 pub fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    for name in &args.suites {
-        let known = || SUITES.iter().map(|suite| suite.name).collect::<Vec<_>>().join(", ");
-        anyhow::ensure!(SUITES.iter().any(|suite| suite.name == name), "there is no suite `{name}`; there are {}", known());
-    }
-    let chosen: Vec<_> =
-        SUITES.iter().copied().filter(|suite| args.suites.is_empty() || args.suites.iter().any(|name| name == suite.name)).collect();
+    let chosen = chosen(&args.suites)?;
     let recorded = Recorded::of_repository();
     let mut bench = Bench::new(args.recordings.clone());
     let report = proprio_accuracy::run(&chosen, &mut bench, &recorded, |suite| eprintln!("{}: {}", suite.name, suite.about))?;
