@@ -1,10 +1,12 @@
 """psycopg, ADBC over Flight SQL, DuckDB and Polars against a running engine; `clients` starts it."""
 
+import base64
 import json
 import pathlib
 import sys
 import threading
 import time
+import urllib.parse
 
 import adbc_driver_flightsql.dbapi as flight
 import adbc_driver_manager
@@ -12,6 +14,8 @@ import deltalake
 import duckdb
 import polars
 import psycopg
+import pyarrow
+import websockets.sync.client
 
 data = pathlib.Path(sys.argv[1])
 doors = json.loads((data / "running.json").read_text())["doors"]
@@ -82,6 +86,24 @@ with arrow() as lab, lab.cursor() as cursor:
     threading.Timer(1, cursor.adbc_cancel).start()
     refused("ADBC's cancelled query", adbc_driver_manager.Error, lambda: one(cursor, RUNAWAY), "ancel")
 refused("ADBC's wrong password", adbc_driver_manager.Error, lambda: arrow(password="wrong").cursor().execute("SELECT 1"), "wrong user name")
+
+with arrow() as lab, lab.cursor() as cursor:
+    cursor.execute("SUBSCRIBE SELECT sequence, gyro_x_rad_per_s FROM imu")
+    reader, sequences = cursor.fetch_record_batch(), []
+    while len(sequences) < 100:
+        sequences += reader.read_next_batch()["sequence"].to_pylist()
+    assert len(sequences) == len(set(sequences)), "a live row came twice"
+    cursor.adbc_cancel()
+    print("clients: ADBC follows live rows")
+
+question = urllib.parse.urlencode({"sql": "SUBSCRIBE WITH PROGRESS SELECT sequence FROM imu"})
+password = base64.b64encode(b"anna:correct horse").decode()
+address = f"{doors['http'].replace('http', 'ws')}/v1/stream?{question}"
+with websockets.sync.client.connect(address, additional_headers={"authorization": f"Basic {password}"}) as socket:
+    assert "sequence" in pyarrow.ipc.open_stream(socket.recv(timeout=20)).schema.names
+    rows = pyarrow.concat_tables(pyarrow.ipc.open_stream(socket.recv(timeout=20)).read_all() for _ in range(20))
+    assert len(rows["sequence"].drop_null()) > 20 and rows["progress_dropped"].drop_null().to_pylist()[-1] == 0, rows
+    print("clients: a WebSocket follows live rows and their progress")
 
 table = deltalake.DeltaTable(str(data / "tables" / "imu"))
 files = table.file_uris()

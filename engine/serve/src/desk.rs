@@ -11,11 +11,12 @@ use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion::common::ParamValues;
 use futures::stream::{BoxStream, StreamExt as _};
-use proprio_tables::{Catalog, Prepared};
+use proprio_tables::{Catalog, Narrow, is_subscription};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
 use crate::error::AskError;
+use crate::question::{Live, Question};
 use crate::source::{Asking, Tables};
 use crate::users::{User, Users};
 
@@ -23,8 +24,12 @@ use crate::users::{User, Users};
 pub const STATEMENT_BYTES: usize = 64 << 10;
 /// Queries of everybody that run at a time.
 const QUERIES: usize = 16;
+/// Live queries of everybody at a time; one that is not read costs nothing.
+const LIVE: usize = 256;
 /// How long a query waits for others to end.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// What a live query is answered when no engine runs.
+const AT_REST: &str = "SUBSCRIBE follows a running engine, and here are the tables on disk alone";
 /// Batches of an answer that wait for who asked; then the query waits.
 const AHEAD: usize = 2;
 /// How long a wrong password takes at least, so that guessing is slow.
@@ -56,6 +61,7 @@ pub struct Desk {
     tables: Tables,
     users: Users,
     all: Arc<Semaphore>,
+    live: Arc<Semaphore>,
     each: Mutex<HashMap<Option<String>, Arc<Semaphore>>>,
     checks: Semaphore,
     /// Threads that queries keep busy, so that the doors' own stay free.
@@ -66,8 +72,9 @@ pub struct Desk {
 impl Desk {
     /// Over tables, for users, with threads for queries, until `closing` says that the doors close.
     pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>) -> Self {
-        let (all, checks) = (Arc::new(Semaphore::new(QUERIES)), Semaphore::new(CHECKS));
-        Self { tables, users, all, each: Mutex::default(), checks, queries, closing }
+        let [all, live] = [QUERIES, LIVE].map(|limit| Arc::new(Semaphore::new(limit)));
+        let checks = Semaphore::new(CHECKS);
+        Self { tables, users, all, live, each: Mutex::default(), checks, queries, closing }
     }
 
     /// Everybody who may ask.
@@ -135,14 +142,26 @@ impl Desk {
     /// # Errors
     /// [`AskError`]; it is in `audit` as well.
     pub async fn ask(&self, asker: &Asker, sql: &str, parameters: ParamValues) -> Result<Asked, AskError> {
-        let prepared = async {
+        let question = self.plan(asker, sql).await?;
+        self.start(asker, sql, question, parameters, None).await
+    }
+
+    /// Checks and plans one statement.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn plan(&self, asker: &Asker, sql: &str) -> Result<Question, AskError> {
+        let planned = async {
             check_length(sql)?;
-            Ok(self.catalog(asker).await?.prepare(sql).await?)
+            if !is_subscription(sql) {
+                return Ok(Question::Once(self.catalog(asker).await?.prepare(sql).await?));
+            }
+            let Tables::Running(store) = &self.tables else { return Err(AskError::Request(AT_REST.to_owned())) };
+            let (user, bytes) = (asker.user.clone(), asker.user.limits.memory_mib << 20);
+            let narrow: Narrow = Arc::new(move |catalog: &Catalog| catalog.seen_by(&user.access).with_memory(bytes));
+            Ok(Question::Live(Live::plan(store.clone(), sql, narrow).await?))
         };
-        match prepared.await {
-            Ok(prepared) => self.start(asker, sql, prepared, parameters, None).await,
-            Err(error) => Err(self.refused(asker, sql, error)),
-        }
+        planned.await.map_err(|error| self.refused(asker, sql, error))
     }
 
     /// Writes down that a statement was refused before it could run, and hands the reason on.
@@ -152,7 +171,8 @@ impl Desk {
         error
     }
 
-    /// Starts a statement that is prepared: under its asker's limits, and within `time` when that is shorter.
+    /// Starts a statement that is planned: under its asker's limits, and within `time` when that is shorter. A live query has its limit of
+    /// memory alone.
     ///
     /// # Errors
     /// [`AskError`]; it is in `audit` as well.
@@ -160,22 +180,24 @@ impl Desk {
         &self,
         asker: &Asker,
         sql: &str,
-        prepared: Prepared,
+        question: Question,
         parameters: ParamValues,
         time: Option<Duration>,
     ) -> Result<Asked, AskError> {
-        let permits = match self.permits(asker).await {
+        let is_live = question.is_live();
+        let permits = match self.permits(asker, is_live).await {
             Ok(permits) => permits,
             Err(error) => return Err(self.refused(asker, sql, error)),
         };
         let limit = asker.user.limits.time();
-        let time = time.map_or(limit, |time| time.min(limit));
+        let time = (!is_live).then(|| time.map_or(limit, |time| time.min(limit)));
+        let most = if is_live { u64::MAX } else { asker.user.limits.rows };
         let (sender, batches) = mpsc::channel(AHEAD);
         let (started, schema) = oneshot::channel();
         let (ended, mut end) = oneshot::channel();
         let rows = Arc::new(AtomicU64::new(0));
         let left = sender.clone();
-        let query = run(prepared, parameters, asker.user.limits.rows, started, sender, rows.clone());
+        let query = run(question, parameters, most, started, sender, rows.clone());
         let mut query = self.queries.spawn(async move {
             let _until_it_really_ends = permits;
             query.await
@@ -187,7 +209,7 @@ impl Desk {
             let outcome = tokio::select! {
                 outcome = &mut query => outcome.unwrap_or_else(|stopped| Err(AskError::Broken(stopped.to_string()))),
                 () = left.closed() => Err(AskError::Cancelled),
-                () = tokio::time::sleep(time) => Err(AskError::Time { seconds: time.as_secs_f64() }),
+                seconds = over(time) => Err(AskError::Time { seconds }),
                 _ = closing.wait_for(|closing| *closing) => Err(AskError::Closing),
             };
             query.abort();
@@ -211,14 +233,17 @@ impl Desk {
         }
     }
 
-    async fn permits(&self, asker: &Asker) -> Result<[OwnedSemaphorePermit; 2], AskError> {
+    async fn permits(&self, asker: &Asker, is_live: bool) -> Result<Vec<OwnedSemaphorePermit>, AskError> {
+        if is_live {
+            return Ok(vec![permit(self.live.clone(), "everybody's live", LIVE).await?]);
+        }
         let limit = asker.user.limits.queries;
         let own = {
             let mut each = self.each.lock().expect("nothing panics while it holds the users' permits");
             each.entry(asker.user.name.clone()).or_insert_with(|| Arc::new(Semaphore::new(limit))).clone()
         };
         let own = permit(own, "your", limit).await?;
-        Ok([own, permit(self.all.clone(), "everybody's", QUERIES).await?])
+        Ok(vec![own, permit(self.all.clone(), "everybody's", QUERIES).await?])
     }
 }
 
@@ -227,15 +252,26 @@ async fn permit(of: Arc<Semaphore>, whose: &'static str, limit: usize) -> Result
     permit.map_err(|_| AskError::Busy { whose, limit })?.map_err(|_| AskError::Closing)
 }
 
+/// Ends when the time is over, and tells how long that was; never without one.
+async fn over(time: Option<Duration>) -> f64 {
+    match time {
+        Some(time) => {
+            tokio::time::sleep(time).await;
+            time.as_secs_f64()
+        }
+        None => std::future::pending().await,
+    }
+}
+
 async fn run(
-    prepared: Prepared,
+    question: Question,
     parameters: ParamValues,
     limit: u64,
     started: oneshot::Sender<SchemaRef>,
     sender: mpsc::Sender<RecordBatch>,
     rows: Arc<AtomicU64>,
 ) -> Result<(), AskError> {
-    let mut answer = prepared.start(parameters).await?;
+    let mut answer = question.start(parameters).await?;
     // Who has gone is noticed by their channel.
     let _ = started.send(answer.schema.clone());
     while let Some(batch) = answer.batches.next().await {

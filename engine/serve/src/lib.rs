@@ -11,6 +11,7 @@ mod error;
 mod flight;
 mod http;
 mod postgres;
+mod question;
 mod scram;
 mod source;
 mod tls;

@@ -41,6 +41,7 @@ pub mod lower_back_steps;
 pub mod marker_places;
 pub mod marks;
 pub mod message;
+pub mod mounting;
 pub mod moving_rms;
 pub mod mvc_reference;
 pub mod names;

@@ -92,7 +92,8 @@ use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
 use crate::kernels::calibrated::{Calibration, CalibrationPort, passed};
 use crate::kernels::column::is_rotation;
 use crate::kernels::imu::is_swapped;
-use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, from_axes, multiply, normalized, rotate};
+use crate::kernels::mounting::Mounting;
+use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, multiply, normalized, rotate};
 use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};
 
 /// Cosine of half of 3°: a segment that turns by more isn't in its neutral pose.
@@ -113,52 +114,6 @@ pub struct Config {
     /// Compass bearing of the lab's forward direction, clockwise from north; without `neutral`.
     #[serde(default)]
     pub heading: Option<Angle>,
-}
-
-/// Which axes of a sensor point forward and up while its wearer stands.
-#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Mounting {
-    /// The axis that points forward.
-    pub forward: Axis,
-    /// The axis that points up.
-    pub up: Axis,
-}
-
-/// A sensor's axis, as printed on its case.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-pub enum Axis {
-    /// Along x.
-    #[serde(rename = "x")]
-    X,
-    /// Against x.
-    #[serde(rename = "-x")]
-    MinusX,
-    /// Along y.
-    #[serde(rename = "y")]
-    Y,
-    /// Against y.
-    #[serde(rename = "-y")]
-    MinusY,
-    /// Along z.
-    #[serde(rename = "z")]
-    Z,
-    /// Against z.
-    #[serde(rename = "-z")]
-    MinusZ,
-}
-
-impl Axis {
-    const fn vector(self) -> [f64; 3] {
-        match self {
-            Self::X => [1.0, 0.0, 0.0],
-            Self::MinusX => [-1.0, 0.0, 0.0],
-            Self::Y => [0.0, 1.0, 0.0],
-            Self::MinusY => [0.0, -1.0, 0.0],
-            Self::Z => [0.0, 0.0, 1.0],
-            Self::MinusZ => [0.0, 0.0, -1.0],
-        }
-    }
 }
 
 impl Configure for Config {
@@ -256,7 +211,8 @@ impl Config {
             if segments.iter().any(|other| other.key == key) {
                 findings.push(PlanFinding::input(0, format!("`{}` is a second rotation of {key}", field.name())));
             }
-            let sensor_from_segment = self.mounting.get(&key).map_or(from_mounting(Axis::X, Axis::Y), |m| from_mounting(m.forward, m.up));
+            let sensor_from_segment =
+                self.mounting.get(&key).map_or(Mounting::DEFAULT.sensor_from_segment(), Mounting::sensor_from_segment);
             let device = field.name().strip_suffix("q_w").and_then(|prefix| port.schema.index(&format!("{prefix}{DEVICE}")));
             let device = device.filter(|index| *fields[*index].data_type() == DataType::Int64);
             segments.push(Segment { name, side, key, frame, column, device, sensor_from_segment });
@@ -296,7 +252,7 @@ impl Config {
                 let finding = PlanFinding::config(&at, format!("`{}` has no rotation of `{key}`", port.stream));
                 findings.push(finding.help(format!("it has {}", known.join(", "))));
             }
-            if cross(mounting.forward.vector(), mounting.up.vector()) == [0.0; 3] {
+            if mounting.is_flat() {
                 findings.push(PlanFinding::config(at, "forward and up are along the same axis"));
             }
         }
@@ -332,15 +288,6 @@ fn parts(segments: &[Segment]) -> Vec<(Part, [Field; 3])> {
         }
     }
     parts
-}
-
-fn from_mounting(forward: Axis, up: Axis) -> Quaternion {
-    let (forward, up) = (forward.vector(), up.vector());
-    from_axes(forward, up, cross(forward, up))
-}
-
-fn cross(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
-    [a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]]
 }
 
 struct JointAngles {

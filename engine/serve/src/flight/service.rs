@@ -26,7 +26,7 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use bytes::Bytes;
 use datafusion::common::{ParamValues, ScalarValue};
 use futures::stream::{BoxStream, Stream, StreamExt as _, TryStreamExt as _};
-use proprio_tables::{Prepared, TablesError};
+use proprio_tables::TablesError;
 use prost::Message as _;
 use tokio::sync::watch;
 use tonic::{Request, Response, Status, Streaming};
@@ -34,10 +34,11 @@ use tonic::{Request, Response, Status, Streaming};
 use super::login::Tokens;
 use super::tickets::{Statement, Tickets};
 use super::{metadata, promised, refusal};
-use crate::desk::{self, Asker, Desk};
+use crate::desk::{Asker, Desk};
 use crate::error::AskError;
 use crate::http;
 use crate::http::login::with_header;
+use crate::question::Question;
 
 /// `CANCEL_RESULT_CANCELLED` of Flight SQL, which the crate does not give a name to.
 const CANCELLED: i32 = 1;
@@ -78,12 +79,8 @@ impl Flight {
         Ok(Asker { user, door: "flight", from })
     }
 
-    async fn prepare(&self, asker: &Asker, sql: &str) -> Result<Prepared, Status> {
-        let prepared = async {
-            desk::check_length(sql)?;
-            Ok(self.desk.catalog(asker).await?.prepare(sql).await?)
-        };
-        prepared.await.map_err(|error| refusal(&self.desk.refused(asker, sql, error)))
+    async fn prepare(&self, asker: &Asker, sql: &str) -> Result<Question, Status> {
+        self.desk.plan(asker, sql).await.map_err(|error| refusal(&error))
     }
 
     /// The rows of a statement whose parameters are bound, under the schema that was promised.
@@ -257,7 +254,7 @@ impl FlightSqlService for Flight {
         let values = values.map_err(|error| Status::invalid_argument(error.to_string()))?;
         // Over the tables as they stand now, not as they stood when it was prepared.
         let fresh = self.prepare(&asker, &statement.sql).await?;
-        let prepared = fresh.bound(ParamValues::from(values)).map_err(|error| refusal(&error.into()))?;
+        let prepared = fresh.bound(ParamValues::from(values)).map_err(|error| refusal(&error))?;
         self.prepared.put(handle, Statement { prepared, ..statement });
         Ok(DoPutPreparedStatementResult { prepared_statement_handle: Some(handle.clone()) })
     }

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use proprio_tables::Prepared;
 use rand::RngCore as _;
 
 use crate::error::AskError;
+use crate::question::Question;
 
 /// What is kept at a time, of everybody.
 const KEPT: usize = 256;
@@ -22,7 +22,7 @@ pub struct Statement {
     /// What.
     pub sql: String,
     /// Planned, with its parameters once they are bound.
-    pub prepared: Prepared,
+    pub prepared: Question,
 }
 
 /// Statements by handle.

@@ -1,6 +1,7 @@
 //! How are the tables asked over HTTP? Routes under `/v1`, described by `/v1/openapi.json`, and the two that say whether we live.
 
 mod answer;
+mod live;
 pub mod login;
 mod openapi;
 mod problem;
@@ -31,7 +32,8 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/v1/sql", post(sql::ask))
         .route("/v1/tables", get(tables::all))
         .route("/v1/tables/{table}", get(tables::one))
-        // Live queries, `/v1/subscribe` as SSE and `/v1/stream` as WebSocket, stand here: behind the same login.
+        .route("/v1/subscribe", get(live::events))
+        .route("/v1/stream", get(live::frames))
         .route_layer(middleware::from_fn_with_state(desk.clone(), login::check));
     let open = Router::new()
         .route("/v1/openapi.json", get(openapi::document))

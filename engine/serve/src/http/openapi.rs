@@ -23,6 +23,11 @@ fn openapi() -> Value {
         "security": [{ "token": [] }, { "password": [] }, {}],
         "paths": {
             "/v1/sql": { "post": ask() },
+            "/v1/subscribe": { "get": follow("subscribe", "Rows as they come, as server-sent events",
+                json!({ "200": { "description": "An event `rows` a batch, a JSON array of objects; an event `error` where it fails",
+                    "content": { "text/event-stream": { "schema": { "type": "string" } } } } })) },
+            "/v1/stream": { "get": follow("stream", "Rows as they come, over a WebSocket of Arrow IPC streams",
+                json!({ "101": { "description": "A binary message a batch; the first has the columns alone" } })) },
             "/v1/tables": { "get": {
                 "operationId": "listTables",
                 "summary": "The tables that you may see, with their columns",
@@ -100,6 +105,18 @@ fn ask() -> Value {
     })
 }
 
+/// A route that follows rows.
+fn follow(name: &str, summary: &str, answer: Value) -> Value {
+    let description = "A `SUBSCRIBE`, or a SELECT that is followed from now on";
+    json!({
+        "operationId": name,
+        "summary": summary,
+        "parameters": [{ "name": "sql", "in": "query", "required": true, "description": description,
+            "schema": { "type": "string", "minLength": 1, "maxLength": STATEMENT_BYTES } }],
+        "responses": with_problems(answer, &["400", "401", "403", "426", "429", "500", "503"])
+    })
+}
+
 fn schemas() -> Value {
     let text = json!({ "type": ["string", "null"] });
     json!({
@@ -159,6 +176,7 @@ fn with_problems(mut responses: Value, statuses: &[&str]) -> Value {
             "406" => "No form of the answer is accepted",
             "413" => "The request is too long",
             "415" => "The request is in no form that is read",
+            "426" => "This route is a WebSocket's",
             "422" => "The query goes beyond a limit of time, memory or rows",
             "429" => "Too many queries run at a time",
             "503" => "The engine stops, or the tables can't be read now",

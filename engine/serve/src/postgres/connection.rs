@@ -15,6 +15,7 @@ use super::cursor::{Cursor, Rows};
 use super::{Door, command, refusal};
 use crate::desk::{self, Asker};
 use crate::error::AskError;
+use crate::question::Question;
 use crate::scram::Challenge;
 
 /// One client.
@@ -81,7 +82,7 @@ impl Connection {
     pub(super) async fn run(&self, sql: &str, prepared: Prepared, parameters: ParamValues) -> PgWireResult<Rows> {
         let mut cancelled = self.cancelled.subscribe();
         let time = self.setting("statement_timeout").and_then(|text| command::milliseconds(&text)).filter(|ms| *ms > 0);
-        let starting = self.door.desk.start(self.asker()?, sql, prepared, parameters, time.map(Duration::from_millis));
+        let starting = self.door.desk.start(self.asker()?, sql, Question::Once(prepared), parameters, time.map(Duration::from_millis));
         let asked = tokio::select! {
             asked = starting => asked.map_err(|error| refusal(&error))?,
             _ = cancelled.changed() => return Err(refusal(&AskError::Cancelled)),

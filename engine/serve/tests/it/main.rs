@@ -3,6 +3,7 @@
 mod hosting;
 mod http;
 mod limits;
+mod live;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

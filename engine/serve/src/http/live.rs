@@ -1,0 +1,129 @@
+//! How are rows followed over HTTP? As server-sent events with JSON, or over a WebSocket with Arrow.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{ArrowError, Schema};
+use axum::Extension;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse as _, Response};
+use datafusion::common::ParamValues;
+use futures::stream::{Stream, StreamExt as _};
+use proprio_tables::is_subscription;
+use serde::Deserialize;
+
+use super::problem::Problem;
+use crate::desk::{Asked, Asker, Desk};
+use crate::error::AskError;
+
+/// The reason in a close frame is at most this long.
+const REASON_BYTES: usize = 120;
+
+/// What is followed.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Follow {
+    /// A `SUBSCRIBE`, or a SELECT that is followed from now on.
+    sql: String,
+}
+
+/// `GET /v1/subscribe`: an event `rows` a batch, whose data is a JSON array of objects; an event `error` at the end if there was one.
+pub async fn events(
+    State(desk): State<Arc<Desk>>,
+    Extension(asker): Extension<Asker>,
+    follow: Result<Query<Follow>, QueryRejection>,
+) -> Result<Response, Problem> {
+    let asked = ask(&desk, &asker, follow).await?;
+    Ok(Sse::new(told(asked)).keep_alive(KeepAlive::default()).into_response())
+}
+
+/// `GET /v1/stream`, a WebSocket: each binary message is an Arrow IPC stream, the first one with the columns alone. The server closes
+/// with code 1011 and the reason when the live query fails.
+pub async fn frames(
+    State(desk): State<Arc<Desk>>,
+    Extension(asker): Extension<Asker>,
+    follow: Result<Query<Follow>, QueryRejection>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|rejection| Problem::new(StatusCode::UPGRADE_REQUIRED, &rejection.body_text()))?;
+    let asked = ask(&desk, &asker, follow).await?;
+    Ok(upgrade.on_upgrade(|socket| send(socket, asked)))
+}
+
+async fn ask(desk: &Desk, asker: &Asker, follow: Result<Query<Follow>, QueryRejection>) -> Result<Asked, Problem> {
+    let Query(Follow { sql }) = follow.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, &rejection.body_text()))?;
+    let sql = if is_subscription(&sql) { sql } else { format!("SUBSCRIBE {sql}") };
+    Ok(desk.ask(asker, &sql, ParamValues::List(Vec::new())).await?)
+}
+
+fn told(asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {
+    asked.batches.map(|batch| {
+        let told = batch.and_then(|batch| Ok(json(&batch).map_err(proprio_tables::TablesError::from)?));
+        Ok(match told {
+            Ok(rows) => Event::default().event("rows").data(rows),
+            Err(error) => Event::default().event("error").data(error.to_string()),
+        })
+    })
+}
+
+async fn send(mut socket: WebSocket, mut asked: Asked) {
+    let mut next = stream(&asked.schema, None).map_err(as_asked);
+    loop {
+        match next {
+            Ok(bytes) => {
+                if socket.send(Message::Binary(bytes.into())).await.is_err() {
+                    return;
+                }
+            }
+            Err(error) => return close(socket, &error).await,
+        }
+        next = tokio::select! {
+            batch = asked.batches.next() => match batch {
+                Some(batch) => batch.and_then(|batch| stream(&asked.schema, Some(&batch)).map_err(as_asked)),
+                None => return,
+            },
+            () = gone(&mut socket) => return,
+        };
+    }
+}
+
+/// Answers pings until the client is gone.
+async fn gone(socket: &mut WebSocket) {
+    while let Some(Ok(message)) = socket.recv().await {
+        if matches!(message, Message::Close(_)) {
+            return;
+        }
+    }
+}
+
+async fn close(mut socket: WebSocket, error: &AskError) {
+    let mut reason = error.to_string();
+    reason.truncate(reason.floor_char_boundary(REASON_BYTES));
+    // Who has gone meanwhile needs no reason.
+    let _ = socket.send(Message::Close(Some(CloseFrame { code: close_code::ERROR, reason: reason.into() }))).await;
+}
+
+fn as_asked(error: ArrowError) -> AskError {
+    AskError::Tables(error.into())
+}
+
+fn json(batch: &RecordBatch) -> Result<String, ArrowError> {
+    let mut writer =
+        arrow_json::writer::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow_json::writer::JsonArray>(Vec::new());
+    writer.write(batch)?;
+    writer.finish()?;
+    Ok(String::from_utf8(writer.into_inner()).expect("JSON is UTF-8"))
+}
+
+fn stream(schema: &Schema, batch: Option<&RecordBatch>) -> Result<Vec<u8>, ArrowError> {
+    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
+    batch.map_or(Ok(()), |batch| writer.write(batch))?;
+    writer.into_inner()
+}
