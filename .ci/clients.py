@@ -107,7 +107,7 @@ with websockets.sync.client.connect(address, additional_headers={"authorization"
 
 table = deltalake.DeltaTable(str(data / "tables" / "imu"))
 files = table.file_uris()
-committed = duckdb.read_parquet(files).aggregate("count(*)").fetchone()[0]
+committed = duckdb.read_parquet(files).aggregate("count(*)").fetchall()[0][0]
 assert committed >= 500 and committed == polars.read_delta(str(data / "tables" / "imu"), version=table.version()).height
 print(f"clients: DuckDB and Polars read {committed} committed rows")
 

@@ -41,7 +41,7 @@ pub fn mean_frequency_hz(samples: &[f64], rate_hz: f64) -> f64 {
 }
 
 fn step_hz(power: &[f64], rate_hz: f64) -> f64 {
-    rate_hz / 2.0 / (power.len() - 1) as f64
+    rate_hz / 2.0 / power.len().saturating_sub(1) as f64
 }
 
 /// The discrete Fourier transform of a power of two of values, in place (Cooley and Tukey 1965).

@@ -29,7 +29,7 @@ fn hours(free: u64, rig: &Rig) -> f64 {
         let hz = sensor.rate.map_or(1.0, proprio_core::Rate::hertz);
         let columns = match sensor.kind {
             Kind::Events | Kind::Notes | Kind::Truth => 4,
-            Kind::Imu | Kind::Emg | Kind::Force | Kind::Markers => sensor.stream_schema().columns.fields().len(),
+            Kind::Imu | Kind::Emg | Kind::Force | Kind::Markers => sensor.wire_schema().columns.fields().len() + 2,
         };
         hz * columns as f64 * BYTES_PER_VALUE
     };

@@ -23,6 +23,8 @@ use super::problem::Problem;
 use crate::desk::{Asked, Asker, Desk};
 use crate::error::AskError;
 
+/// A statement in an address is at most this long, so that it fits one whatever is escaped in it.
+pub const QUERY_BYTES: usize = 16 << 10;
 /// The reason in a close frame is at most this long.
 const REASON_BYTES: usize = 120;
 
@@ -59,6 +61,10 @@ pub async fn frames(
 
 async fn ask(desk: &Desk, asker: &Asker, follow: Result<Query<Follow>, QueryRejection>) -> Result<Asked, Problem> {
     let Query(Follow { sql }) = follow.map_err(|rejection| Problem::new(StatusCode::BAD_REQUEST, &rejection.body_text()))?;
+    if sql.len() > QUERY_BYTES {
+        let detail = format!("the statement has {} bytes; at most {QUERY_BYTES} are taken in an address", sql.len());
+        return Err(Problem::new(StatusCode::BAD_REQUEST, &detail));
+    }
     let sql = if is_subscription(&sql) { sql } else { format!("SUBSCRIBE {sql}") };
     Ok(desk.ask(asker, &sql, ParamValues::List(Vec::new())).await?)
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use serde_json::{Value, json};
 
 use super::answer::Form;
+use super::live::QUERY_BYTES;
 use crate::desk::STATEMENT_BYTES;
 
 /// `GET /v1/openapi.json`.
@@ -112,7 +113,7 @@ fn follow(name: &str, summary: &str, answer: Value) -> Value {
         "operationId": name,
         "summary": summary,
         "parameters": [{ "name": "sql", "in": "query", "required": true, "description": description,
-            "schema": { "type": "string", "minLength": 1, "maxLength": STATEMENT_BYTES } }],
+            "schema": { "type": "string", "minLength": 1, "maxLength": QUERY_BYTES } }],
         "responses": with_problems(answer, &["400", "401", "403", "426", "429", "500", "503"])
     })
 }

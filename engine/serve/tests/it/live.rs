@@ -16,7 +16,7 @@ impl Events {
     fn open(host: &Host, sql: &str) -> Self {
         let mut stream = TcpStream::connect(host.http()).expect("a connection");
         stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a limit");
-        let sql = sql.replace('%', "%25").replace('\'', "%27").replace(' ', "%20");
+        let sql = sql.replace(' ', "%20").replace('>', "%3E");
         write!(stream, "GET /v1/subscribe?sql={sql} HTTP/1.0\r\n{ANNA}\r\n\r\n").expect("sent");
         let mut lines = BufReader::new(stream);
         let mut status = String::new();
