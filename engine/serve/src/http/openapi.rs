@@ -107,7 +107,8 @@ fn ask() -> Value {
 }
 
 /// A route that follows rows.
-fn follow(name: &str, summary: &str, answer: Value) -> Value {
+fn follow(name: &str, summary: &str, mut answer: Value) -> Value {
+    answer["414"] = json!({ "description": "The address is too long to be read at all" });
     let description = "A `SUBSCRIBE`, or a SELECT that is followed from now on";
     json!({
         "operationId": name,
