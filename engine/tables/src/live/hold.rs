@@ -55,7 +55,7 @@ impl Hold {
     }
 
     /// Rows of this window or a later one.
-    pub(crate) fn from_window(&self, window: ScalarValue) -> Expr {
+    pub(crate) fn beginning_at(&self, window: ScalarValue) -> Expr {
         self.key.key.clone().gt_eq(lit(window))
     }
 

@@ -306,7 +306,7 @@ async fn before(
     let (mut first, mut open) = (Vec::new(), Vec::new());
     for input in inputs.iter() {
         let since = match (start, &input.hold) {
-            (Start::From(time_ns), Some(hold)) if hold.is_window() => Some(hold.from_window(hold.window_at(time_ns, &state)?)),
+            (Start::From(time_ns), Some(hold)) if hold.is_window() => Some(hold.beginning_at(hold.window_at(time_ns, &state)?)),
             (Start::From(time_ns), _) => Some(ident(TIME).gt_eq(lit(time_ns))),
             (Start::Now | Start::Snapshot, _) => None,
         };
