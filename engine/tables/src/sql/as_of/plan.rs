@@ -15,7 +15,7 @@ use super::{AsOfJoin, Comparison, Tolerance};
 const FORM: &str = "MATCH_CONDITION takes one of >=, >, <=, < between a time of the left rows and one of the right rows, \
     and AND with how far they may be apart: (a.time_ns >= b.time_ns AND a.time_ns - b.time_ns <= 20000000)";
 
-/// Plans the as-of joins that [`parse`](crate::sql::parse) has put into parentheses.
+/// Plans the as-of joins that [`parse`](fn@crate::sql::parse) has put into parentheses.
 #[derive(Debug)]
 pub(in crate::sql) struct AsOfRelationPlanner;
 
