@@ -46,6 +46,11 @@ pub fn float_or_nan(column: &Float64Array, row: usize) -> f64 {
     if column.is_null(row) { f64::NAN } else { column.value(row) }
 }
 
+/// The value at `row`, where it isn't null.
+pub fn integer_or_none(column: &Int64Array, row: usize) -> Option<i64> {
+    column.is_valid(row).then(|| column.value(row))
+}
+
 /// A `Float64` column from values in which NaN stands for null.
 pub fn nan_as_null(values: Vec<f64>) -> ArrayRef {
     if values.iter().any(|value| value.is_nan()) {

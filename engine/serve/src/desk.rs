@@ -125,7 +125,7 @@ impl Desk {
     /// When the tables can't be read.
     pub async fn catalog(&self, asker: &Asker) -> Result<Catalog, AskError> {
         let catalog = self.tables.catalog().await?;
-        Ok(catalog.seen_by(&asker.user.access).with_memory(asker.user.limits.memory_mib << 20))
+        Ok(seen_by(&asker.user, &catalog))
     }
 
     /// Whether the tables can be read.
@@ -157,8 +157,8 @@ impl Desk {
                 return Ok(Question::Once(self.catalog(asker).await?.prepare(sql).await?));
             }
             let Tables::Running(store) = &self.tables else { return Err(AskError::Request(AT_REST.to_owned())) };
-            let (user, bytes) = (asker.user.clone(), asker.user.limits.memory_mib << 20);
-            let narrow: Narrow = Arc::new(move |catalog: &Catalog| catalog.seen_by(&user.access).with_memory(bytes));
+            let user = asker.user.clone();
+            let narrow: Narrow = Arc::new(move |catalog: &Catalog| seen_by(&user, catalog));
             Ok(Question::Live(Live::plan(store.clone(), sql, narrow).await?))
         };
         planned.await.map_err(|error| self.refused(asker, sql, error))
@@ -245,6 +245,11 @@ impl Desk {
         let own = permit(own, "your", limit).await?;
         Ok(vec![own, permit(self.all.clone(), "everybody's", QUERIES).await?])
     }
+}
+
+/// What of a catalog a user may see, within the memory that their queries may have.
+fn seen_by(user: &User, catalog: &Catalog) -> Catalog {
+    catalog.seen_by(&user.access).with_memory(user.limits.memory_mib << 20)
 }
 
 async fn permit(of: Arc<Semaphore>, whose: &'static str, limit: usize) -> Result<OwnedSemaphorePermit, AskError> {

@@ -33,7 +33,7 @@ impl Live {
     /// # Errors
     /// As [`Store::subscribe`].
     pub async fn plan(store: Arc<Store>, sql: &str, narrow: Narrow) -> Result<Self, TablesError> {
-        let schema = store.subscribe_within(sql, narrow.clone()).await?.into_answer().schema;
+        let schema = store.subscribable(sql, &narrow).await?;
         Ok(Self { store, sql: sql.into(), narrow, schema })
     }
 }

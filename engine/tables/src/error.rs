@@ -155,7 +155,7 @@ pub enum TablesError {
     Endless,
     /// A recorder, which may miss no row, has not read for too long.
     #[error(
-        "the reader fell too far behind: {rows} rows of `{table}` after position {position} are no longer in memory; they are in the          table, subscribe again with FROM"
+        "the reader fell too far behind: {rows} rows of `{table}` after position {position} are no longer in memory; they are in the table, subscribe again with FROM"
     )]
     FellBehind {
         /// Table.

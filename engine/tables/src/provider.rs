@@ -20,6 +20,7 @@ use datafusion::physical_plan::union::UnionExec;
 
 use crate::curtain::{self, Curtain};
 use crate::hot::HotBatch;
+use crate::scan::ColdScan;
 use crate::schema::{RUN, SESSION};
 
 /// One table as a query sees it: the rows that were there when it was pinned, whatever happens since.
@@ -27,7 +28,7 @@ use crate::schema::{RUN, SESSION};
 pub(crate) struct PinnedTable {
     pub(crate) schema: SchemaRef,
     pub(crate) hot: Vec<Arc<HotBatch>>,
-    pub(crate) cold: Option<Arc<dyn TableProvider>>,
+    pub(crate) cold: Option<Arc<ColdScan>>,
     /// What a row meets that is shown; `None` shows all.
     pub(crate) shown: Option<Arc<Expr>>,
     /// What a row meets that whoever asks may see; `None` lets all be seen.
@@ -53,10 +54,7 @@ impl PinnedTable {
         if let Some(cold) = &self.cold {
             let stored = cold.schema();
             let wanted = schema.fields().iter().map(|field| stored.index_of(field.name())).collect::<Result<Vec<_>, _>>()?;
-            let support = cold.supports_filters_pushdown(&filters.iter().collect::<Vec<_>>())?;
-            let taken = filters.iter().zip(support).filter(|(_, support)| *support != TableProviderFilterPushDown::Unsupported);
-            let taken: Vec<Expr> = taken.map(|(filter, _)| filter.clone()).collect();
-            let plan = cold.scan(session, Some(&wanted), &taken, limit).await?;
+            let plan = cold.scan(session, Some(&wanted), filters, limit).await?;
             inputs.push(in_schema(plan, &schema)?);
         }
         if !self.hot.is_empty() {

@@ -1,8 +1,8 @@
 //! Which calibrations does an operator use, from when on? Rows of `segment_alignment` beside the rows of what it corrects.
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 use proprio_core::kind::DEVICE;
-use proprio_core::rows::{floats, integers, strings, times};
+use proprio_core::rows::{floats, integer_or_none, integers, strings, times};
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Port, TimeNs};
 
@@ -60,7 +60,7 @@ pub fn passed(ports: &[CalibrationPort], inputs: &[RecordBatch]) -> Vec<Calibrat
         let parts = [0, 1, 2, 3].map(|part| floats(rows, port.rotation + part));
         for (row, time) in times(rows).iter().enumerate().filter(|(row, _)| verdicts.value(*row) == "pass") {
             let segment_from_sensor = parts.map(|part| part.value(row));
-            let device = devices.is_valid(row).then(|| devices.value(row));
+            let device = integer_or_none(devices, row);
             found.push(Calibration { time: *time, port: number, segment_from_sensor, id: ids.value(row).to_owned(), device });
         }
     }

@@ -1,10 +1,10 @@
 //! What an IMU's stream holds: its instruments' columns, found and checked when a step is planned, and its samples, of which some get lost.
 
-use arrow_array::{Array, RecordBatch};
+use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::kind::{DEVICE, SEQUENCE};
-use proprio_core::rows::{float_or_nan, floats, integers, times};
+use proprio_core::rows::{float_or_nan, floats, integer_or_none, integers, times};
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Port, Rate, TimeNs};
 use serde::{Deserialize, Serialize};
@@ -103,9 +103,7 @@ impl ImuColumns {
     /// The sample of a row; `None` when gyroscope or accelerometer have none.
     pub fn sample(&self, rows: &RecordBatch, row: usize) -> Option<Sample> {
         let values = |columns: [usize; 3]| columns.map(|column| float_or_nan(floats(rows, column), row));
-        let whole = |column: Option<usize>| {
-            column.map(|column| integers(rows, column)).filter(|column| column.is_valid(row)).map(|column| column.value(row))
-        };
+        let whole = |column: Option<usize>| column.and_then(|column| integer_or_none(integers(rows, column), row));
         let sample = Sample {
             time: times(rows)[row],
             sequence: whole(self.sequence),

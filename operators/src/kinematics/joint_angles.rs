@@ -76,13 +76,13 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
 use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
-use proprio_core::rows::{batch, float_or_nan, floats, integers, nan_as_null, times};
+use proprio_core::rows::{batch, float_or_nan, floats, integer_or_none, integers, nan_as_null, times};
 use proprio_core::schema::{FieldExt, float, meta, text};
 use proprio_core::{Operator, Output, Planned, Port, StreamSchema, TimeNs};
 use schemars::JsonSchema;
@@ -400,8 +400,7 @@ impl JointAngles {
     /// Another device in a sensor's place sits otherwise: what was calibrated of its segment holds no longer, nor does the neutral pose.
     fn notice_swaps(&self, state: &mut State, rows: &RecordBatch, row: usize) {
         for (segment, column) in self.devices.iter().enumerate() {
-            let device =
-                column.map(|column| integers(rows, column)).filter(|devices| devices.is_valid(row)).map(|devices| devices.value(row));
+            let device = column.and_then(|column| integer_or_none(integers(rows, column), row));
             if is_swapped(state.devices[segment], device) {
                 match (&mut state.pose, self.calibrated[segment]) {
                     (Pose::Aligned(alignments), Some(port)) => {

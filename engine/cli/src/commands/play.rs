@@ -15,6 +15,7 @@ use proprio_zenoh::{Publisher, PublisherOptions, Speed};
 
 use super::connect::ConnectArgs;
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
+use super::session::CarryArg;
 
 /// Event time of a recording's first sample, so that two runs agree.
 pub const START: &str = "2000-01-01T00:00:00Z";
@@ -32,9 +33,8 @@ pub struct Args {
     /// Event time of the first sample, RFC 3339.
     #[arg(long, default_value = START, value_parser = time, value_name = "TIME")]
     start: TimeNs,
-    /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id.
-    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
-    carry: Option<String>,
+    #[command(flatten)]
+    carry: CarryArg,
     /// Pseudonym of the subject.
     #[arg(long)]
     subject: Option<String>,
@@ -88,8 +88,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let begun = Instant::now();
 
     let task = args.task.clone().unwrap_or_else(|| recording.name.clone());
-    let start =
-        Request::SessionStart { subject: args.subject.clone(), task: Some(task), from_ns: Some(args.start - 1), carry: args.carry.clone() };
+    let start = Request::SessionStart {
+        subject: args.subject.clone(),
+        task: Some(task),
+        from_ns: Some(args.start - 1),
+        carry: args.carry.session.clone(),
+    };
     let id = change(&session, &rig.name, start).await?;
     let published = publish(&session, &rig, &recording, &args).await?;
     change(&session, &rig.name, Request::SessionStop).await?;

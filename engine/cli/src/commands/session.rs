@@ -31,6 +31,14 @@ pub struct Args {
     network: ConnectArgs,
 }
 
+/// What a session that begins takes over from an earlier one.
+#[derive(Debug, clap::Args)]
+pub struct CarryArg {
+    /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id
+    #[arg(long = "carry", value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
+    pub session: Option<String>,
+}
+
 #[derive(Subcommand, Debug)]
 enum Action {
     /// Open a session; the one that is open ends first
@@ -44,9 +52,8 @@ enum Action {
         /// Event time where it begins, in nanoseconds since 1970; now when absent
         #[arg(long, value_name = "NANOSECONDS")]
         from_ns: Option<TimeNs>,
-        /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id
-        #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
-        carry: Option<String>,
+        #[command(flatten)]
+        carry: CarryArg,
     },
     /// End the open session; an unnamed one follows
     Stop,
@@ -144,7 +151,7 @@ fn print_status(status: &Status) {
 impl From<Action> for Request {
     fn from(action: Action) -> Self {
         match action {
-            Action::Start { subject, task, from_ns, carry } => Self::SessionStart { subject, task, from_ns, carry },
+            Action::Start { subject, task, from_ns, carry } => Self::SessionStart { subject, task, from_ns, carry: carry.session },
             Action::Stop => Self::SessionStop,
             Action::Trial { name } => Self::Trial { name },
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },

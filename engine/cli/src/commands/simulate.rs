@@ -18,6 +18,7 @@ use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed};
 use super::connect::ConnectArgs;
 use super::play::{duration, time};
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
+use super::session::CarryArg;
 
 /// Publishes a virtual subject's sensors over zenoh, with known truth as one more source, into a running pipeline.
 ///
@@ -73,9 +74,8 @@ pub struct Args {
     /// Event time of the first sample, RFC 3339.
     #[arg(long, value_parser = time, value_name = "TIME")]
     start: Option<TimeNs>,
-    /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id.
-    #[arg(long, value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
-    carry: Option<String>,
+    #[command(flatten)]
+    carry: CarryArg,
     /// Pseudonym of the subject.
     #[arg(long, default_value = "virtual")]
     subject: String,
@@ -157,7 +157,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let paced = args.speed == Speed::Factor(1.0) && args.start.is_none();
     let (subject, task) = (Some(args.subject.clone()), Some(format!("{:?}", args.layout).to_lowercase()));
     let from_ns = (!paced).then_some(options.start_ns - 1);
-    let id = change(&session, &rig.name, Request::SessionStart { subject, task, from_ns, carry: args.carry.clone() }).await?;
+    let id = change(&session, &rig.name, Request::SessionStart { subject, task, from_ns, carry: args.carry.session.clone() }).await?;
     if paced {
         options.start_ns = proprio_zenoh::ArrivalClock::start().now_ns();
     }

@@ -3,7 +3,7 @@
 use proprio_core::table::system::SESSIONS;
 use proprio_core::{Carried, RecordBatch};
 use proprio_runtime::Plan;
-use proprio_tables::Store;
+use proprio_tables::{Catalog, Store};
 
 use crate::ask::{quoted, rows};
 
@@ -15,7 +15,9 @@ const LAST: &str = "last";
 /// # Errors
 /// In words for people: no such session, or one that gave nothing to carry over.
 pub async fn over(store: &Store, plan: &Plan, from: &str, subject: Option<&str>) -> Result<Vec<Carried>, String> {
-    let session = session(store, from, subject).await?;
+    store.refresh().await;
+    let catalog = store.catalog();
+    let session = session(&catalog, from, subject).await?;
     let mut carried = Vec::new();
     for step in &plan.steps {
         let (Some(condition), Some(table)) = (&step.planned.carries, &step.table) else { continue };
@@ -23,7 +25,7 @@ pub async fn over(store: &Store, plan: &Plan, from: &str, subject: Option<&str>)
         let key = key.map_or_else(String::new, |(column, key)| format!(" AND \"{column}\" = {}", quoted(key)));
         let sql =
             format!("SELECT * FROM \"{table}\" WHERE session = {}{key} AND ({condition}) ORDER BY time_ns DESC LIMIT 1", quoted(&session));
-        let found = query(store, &sql).await?;
+        let found = query(&catalog, &sql).await?;
         for batch in found.iter().filter(|batch| batch.num_rows() > 0) {
             let rows = Carried::of(&step.stream, &session, &step.planned.output, batch).map_err(|error| error.to_string())?;
             carried.push(rows);
@@ -37,15 +39,14 @@ pub async fn over(store: &Store, plan: &Plan, from: &str, subject: Option<&str>)
     Ok(carried)
 }
 
-async fn session(store: &Store, from: &str, subject: Option<&str>) -> Result<String, String> {
+async fn session(catalog: &Catalog, from: &str, subject: Option<&str>) -> Result<String, String> {
     let condition = match (from, subject) {
         (LAST, None) => return Err(format!("`{LAST}` is the subject's newest session: say whose with --subject, or name a session")),
         (LAST, Some(subject)) => format!("subject = {}", quoted(subject)),
         (id, _) => format!("session = {}", quoted(id)),
     };
-    store.refresh().await;
     let sql = format!("SELECT session, subject FROM {SESSIONS} WHERE {condition} ORDER BY time_ns DESC LIMIT 1");
-    let found = rows(&store.catalog(), &sql).await.map_err(|error| error.to_string())?;
+    let found = rows(catalog, &sql).await.map_err(|error| error.to_string())?;
     match found.into_iter().next().map(|row| (row.into_iter(), subject)) {
         None if from == LAST => Err(format!("{} has no session yet", subject.unwrap_or_default())),
         None => Err(format!("there is no session {from}")),
@@ -60,7 +61,7 @@ async fn session(store: &Store, from: &str, subject: Option<&str>) -> Result<Str
     }
 }
 
-async fn query(store: &Store, sql: &str) -> Result<Vec<RecordBatch>, String> {
-    let answer = store.catalog().query(sql).await.map_err(|error| error.to_string())?;
+async fn query(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, String> {
+    let answer = catalog.query(sql).await.map_err(|error| error.to_string())?;
     answer.collect().await.map_err(|error| error.to_string())
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::Context as _;
 use proprio_core::control::Ack;
 use proprio_core::table::system::{self, audit_kind};
-use proprio_core::{Decision, Event, Recorded, Rig, SourceStart, TableChunk, TimeNs};
+use proprio_core::{Carried, Decision, Event, Recorded, Rig, SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Recorder, Snapshot, Snapshots, Texts};
 use proprio_runtime::Plan;
 use proprio_zenoh::{Arrival, Incoming, wire};
@@ -81,7 +81,7 @@ impl Live {
         }
         if live.fold.session().is_empty() {
             // The first session knows how far the sensors had counted in the last one.
-            let start = live.start_with(recovered.sources.clone(), None, None, None, now_ns);
+            let start = live.start_with(recovered.sources.clone(), None, None, None, Vec::new(), now_ns);
             live.decide(vec![start], now_ns)?;
         }
         live.note(&Audit { kind: audit_kind::ENGINE_START, detail: Some(recovered.to_string()), ..Audit::default() }, now_ns)?;
@@ -218,8 +218,15 @@ impl Live {
     }
 
     /// The start of a session that is unique in the rig: its name is the arrival time and the next position.
-    pub fn session_start(&self, subject: Option<String>, task: Option<String>, from_ns: Option<TimeNs>, now_ns: TimeNs) -> Decision {
-        self.start_with(self.fold.worker().source_starts(), subject, task, from_ns, now_ns)
+    pub fn session_start(
+        &self,
+        subject: Option<String>,
+        task: Option<String>,
+        from_ns: Option<TimeNs>,
+        carried: Vec<Carried>,
+        now_ns: TimeNs,
+    ) -> Decision {
+        self.start_with(self.fold.worker().source_starts(), subject, task, from_ns, carried, now_ns)
     }
 
     fn start_with(
@@ -228,11 +235,12 @@ impl Live {
         subject: Option<String>,
         task: Option<String>,
         from_ns: Option<TimeNs>,
+        carried: Vec<Carried>,
         now_ns: TimeNs,
     ) -> Decision {
         let time = chrono::DateTime::from_timestamp_nanos(now_ns).format("%Y%m%dT%H%M%SZ");
         let session = format!("{time}-{}-{}", self.rig().name, self.recorder.next_position());
-        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources, carried: Vec::new() }
+        Decision::SessionStart { session, subject, task, from_ns: from_ns.unwrap_or(now_ns), sources, carried }
     }
 
     /// Rows given to each table since the start.

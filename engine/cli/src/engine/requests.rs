@@ -92,16 +92,12 @@ impl Turn {
         Ok(match request.clone() {
             Request::SessionStart { subject, task, from_ns, carry } => {
                 [subject.as_deref(), task.as_deref()].into_iter().flatten().try_for_each(words)?;
-                let all = carry.map_or(Ok(Vec::new()), |from| {
+                let carried = carry.map_or(Ok(Vec::new()), |from| {
                     self.runtime.block_on(carry::over(&self.store, self.live.fold().plan(), &from, subject.as_deref()))
                 })?;
-                let mut start = self.live.session_start(subject, task, from_ns, now_ns);
-                if let Decision::SessionStart { carried, .. } = &mut start {
-                    *carried = all;
-                }
-                vec![Decision::SessionStop, start]
+                vec![Decision::SessionStop, self.live.session_start(subject, task, from_ns, carried, now_ns)]
             }
-            Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, now_ns)],
+            Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, Vec::new(), now_ns)],
             Request::Trial { name } => {
                 words(&name)?;
                 vec![Decision::Trial { name }]

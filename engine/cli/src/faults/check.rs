@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail, ensure};
-use arrow_array::{Array as _, RecordBatch};
+use arrow_array::RecordBatch;
 use proprio_core::table::system;
 use proprio_core::{Event, Rig, SourceMessage, rows};
 use proprio_recording::{Disk, Read, Reader};
@@ -126,8 +126,7 @@ fn side(outcome: &Outcome, table: &str, stream: &str, value: impl Fn(&RecordBatc
 }
 
 fn integer(batch: &RecordBatch, column: &str, row: usize) -> Option<i64> {
-    let integers = rows::integers(batch, index(batch, column));
-    integers.is_valid(row).then(|| integers.value(row))
+    rows::integer_or_none(rows::integers(batch, index(batch, column)), row)
 }
 
 fn index(batch: &RecordBatch, column: &str) -> usize {

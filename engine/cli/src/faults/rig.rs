@@ -159,7 +159,7 @@ impl Rig<'_> {
             }
             Happening::Presence { .. } => {}
             Happening::Session => self.ask(|live, now_ns| {
-                let start = live.session_start(Some("subject".to_owned()), None, None, now_ns);
+                let start = live.session_start(Some("subject".to_owned()), None, None, Vec::new(), now_ns);
                 vec![Decision::SessionStop, start]
             })?,
             Happening::Mark => self.ask(|_, now_ns| vec![Decision::Mark { time_ns: now_ns, label: "here".to_owned() }])?,

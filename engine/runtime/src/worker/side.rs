@@ -20,9 +20,8 @@ pub(super) struct Side {
     losses: Vec<LossRow>,
     late: Vec<LateSample>,
     rejected: Vec<Rejected>,
-    others: Vec<(&'static str, RecordBatch)>,
-    /// Rows of `alerts`, with the step that is their key.
-    acknowledged: Vec<(String, RecordBatch)>,
+    /// Rows of further tables, with their key where the table has one.
+    others: Vec<(&'static str, Option<String>, RecordBatch)>,
 }
 
 #[derive(Debug)]
@@ -102,7 +101,7 @@ impl Side {
     /// Something that happened at one instant, found by `source`: a stream, or who marked it.
     pub(super) fn event(&mut self, time_ns: TimeNs, event: &str, label: &str, source: &str) {
         let columns = vec![int(vec![time_ns]), text(vec![event]), text(vec!["none"]), text(vec![label]), text(vec![source])];
-        self.others.push((system::EVENTS, rows::batch(&system::events(), columns)));
+        self.others.push((system::EVENTS, None, rows::batch(&system::events(), columns)));
     }
 
     /// A fit of a sensor's own clock, with what was found.
@@ -123,12 +122,12 @@ impl Side {
             Arc::new(StringArray::from(vec![name])),
             optional(jump_ns),
         ];
-        self.others.push((system::CLOCKS, rows::batch(&system::clocks(), columns)));
+        self.others.push((system::CLOCKS, None, rows::batch(&system::clocks(), columns)));
     }
 
     pub(super) fn note(&mut self, time_ns: TimeNs, author: &str, words: &str) {
         let columns = vec![int(vec![time_ns]), text(vec![author]), text(vec![words])];
-        self.others.push((system::NOTES, rows::batch(&system::notes(), columns)));
+        self.others.push((system::NOTES, None, rows::batch(&system::notes(), columns)));
     }
 
     /// A person's answers. Whoever records them has seen that they give a score by the rule of that day.
@@ -148,7 +147,7 @@ impl Side {
             text(vec![&items]),
             text(vec![author]),
         ];
-        self.others.push((system::OUTCOMES, rows::batch(&system::outcomes(), columns)));
+        self.others.push((system::OUTCOMES, None, rows::batch(&system::outcomes(), columns)));
     }
 
     /// A row that says who has seen an alert, with an id of its own: whoever hears it on the wire knows the alert's already.
@@ -160,11 +159,11 @@ impl Side {
         let mut columns = vec![int(vec![time_ns])];
         columns.extend(texts.map(|value| text(vec![value])));
         columns.push(int(vec![alert.since_ns]));
-        self.acknowledged.push((alert.step.clone(), rows::batch(&system::alerts(), columns)));
+        self.others.push((system::ALERTS, Some(alert.step.clone()), rows::batch(&system::alerts(), columns)));
     }
 
     pub(super) fn trial(&mut self, time_ns: TimeNs, name: &str) {
-        self.others.push((system::TRIALS, rows::batch(&system::trials(), vec![int(vec![time_ns]), text(vec![name])])));
+        self.others.push((system::TRIALS, None, rows::batch(&system::trials(), vec![int(vec![time_ns]), text(vec![name])])));
     }
 
     pub(super) fn session(&mut self, time_ns: TimeNs, session: &super::Session, end_ns: Option<TimeNs>) {
@@ -178,30 +177,26 @@ impl Side {
             int(vec![session.from_ns]),
             Arc::new(Int64Array::from(vec![end_ns])),
         ];
-        self.others.push((system::SESSIONS, rows::batch(&system::sessions(), columns)));
+        self.others.push((system::SESSIONS, None, rows::batch(&system::sessions(), columns)));
     }
 
     /// All rows as table chunks of `session`, caused by `position`.
     pub(super) fn take(&mut self, session: &str, run_id: &str, position: i64, out: &mut Vec<TableChunk>) {
-        let mut put_of = |table: &str, key: Option<String>, rows: RecordBatch| {
+        let mut put = |table: &str, key: Option<String>, rows: RecordBatch| {
             let (session, run_id) = (session.to_owned(), run_id.to_owned());
             out.push(TableChunk { table: table.to_owned(), key, session, run_id, rows, position });
         };
-        for (step, rows) in self.acknowledged.drain(..) {
-            put_of(system::ALERTS, Some(step), rows);
-        }
-        let mut put = |table: &str, rows: RecordBatch| put_of(table, None, rows);
         if !self.losses.is_empty() {
-            put(system::LOSSES, losses(&std::mem::take(&mut self.losses), &system::losses()));
+            put(system::LOSSES, None, losses(&std::mem::take(&mut self.losses), &system::losses()));
         }
         if !self.late.is_empty() {
-            put(system::LATE, late(&std::mem::take(&mut self.late), &system::late()));
+            put(system::LATE, None, late(&std::mem::take(&mut self.late), &system::late()));
         }
         if !self.rejected.is_empty() {
-            put(system::REJECTED, rejected(&std::mem::take(&mut self.rejected), &system::rejected()));
+            put(system::REJECTED, None, rejected(&std::mem::take(&mut self.rejected), &system::rejected()));
         }
-        for (table, rows) in self.others.drain(..) {
-            put(table, rows);
+        for (table, key, rows) in self.others.drain(..) {
+            put(table, key, rows);
         }
     }
 }

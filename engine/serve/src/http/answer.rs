@@ -96,6 +96,20 @@ pub async fn respond(mut asked: Asked, form: Form) -> Result<Response, AskError>
     Ok(response)
 }
 
+/// One batch as a whole document of its own; without one, the document of an answer without rows.
+///
+/// # Errors
+/// When the form can't hold it.
+pub fn document(form: Form, schema: &SchemaRef, batch: Option<&RecordBatch>) -> Result<Vec<u8>, AskError> {
+    let write = || -> Result<Vec<u8>, ArrowError> {
+        let mut writer = Writer::new(form, schema.clone())?;
+        let mut bytes = batch.map_or(Ok(Bytes::new()), |batch| writer.write(batch))?.to_vec();
+        bytes.extend(writer.finish()?);
+        Ok(bytes)
+    };
+    Ok(write().map_err(proprio_tables::TablesError::from)?)
+}
+
 /// Bytes that a writer has written and that haven't gone out.
 #[derive(Clone, Default)]
 struct Out(Arc<Mutex<Vec<u8>>>);

@@ -3,9 +3,6 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use arrow_array::RecordBatch;
-use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, Schema};
 use axum::Extension;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
@@ -19,6 +16,7 @@ use futures::stream::{Stream, StreamExt as _};
 use proprio_tables::is_subscription;
 use serde::Deserialize;
 
+use super::answer::{Form, document};
 use super::problem::Problem;
 use crate::desk::{Asked, Asker, Desk};
 use crate::error::AskError;
@@ -70,17 +68,16 @@ async fn ask(desk: &Desk, asker: &Asker, follow: Result<Query<Follow>, QueryReje
 }
 
 fn told(asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {
-    asked.batches.map(|batch| {
-        let told = batch.and_then(|batch| Ok(json(&batch).map_err(proprio_tables::TablesError::from)?));
-        Ok(match told {
-            Ok(rows) => Event::default().event("rows").data(rows),
+    asked.batches.map(move |batch| {
+        Ok(match batch.and_then(|batch| document(Form::Json, &asked.schema, Some(&batch))) {
+            Ok(rows) => Event::default().event("rows").data(String::from_utf8(rows).expect("JSON is UTF-8")),
             Err(error) => Event::default().event("error").data(error.to_string()),
         })
     })
 }
 
 async fn send(mut socket: WebSocket, mut asked: Asked) {
-    let mut next = stream(&asked.schema, None).map_err(as_asked);
+    let mut next = document(Form::Arrow, &asked.schema, None);
     loop {
         match next {
             Ok(bytes) => {
@@ -92,7 +89,7 @@ async fn send(mut socket: WebSocket, mut asked: Asked) {
         }
         next = tokio::select! {
             batch = asked.batches.next() => match batch {
-                Some(batch) => batch.and_then(|batch| stream(&asked.schema, Some(&batch)).map_err(as_asked)),
+                Some(batch) => batch.and_then(|batch| document(Form::Arrow, &asked.schema, Some(&batch))),
                 None => return,
             },
             () = gone(&mut socket) => return,
@@ -114,22 +111,4 @@ async fn close(mut socket: WebSocket, error: &AskError) {
     reason.truncate(reason.floor_char_boundary(REASON_BYTES));
     // Who has gone meanwhile needs no reason.
     let _ = socket.send(Message::Close(Some(CloseFrame { code: close_code::ERROR, reason: reason.into() }))).await;
-}
-
-fn as_asked(error: ArrowError) -> AskError {
-    AskError::Tables(error.into())
-}
-
-fn json(batch: &RecordBatch) -> Result<String, ArrowError> {
-    let mut writer =
-        arrow_json::writer::WriterBuilder::new().with_explicit_nulls(true).build::<_, arrow_json::writer::JsonArray>(Vec::new());
-    writer.write(batch)?;
-    writer.finish()?;
-    Ok(String::from_utf8(writer.into_inner()).expect("JSON is UTF-8"))
-}
-
-fn stream(schema: &Schema, batch: Option<&RecordBatch>) -> Result<Vec<u8>, ArrowError> {
-    let mut writer = StreamWriter::try_new(Vec::new(), schema)?;
-    batch.map_or(Ok(()), |batch| writer.write(batch))?;
-    writer.into_inner()
 }

@@ -92,6 +92,18 @@ impl Store {
         let events = futures::stream::try_unfold(live, |mut live| async move { Ok(live.next().await?.map(|event| (event, live))) });
         Ok(Subscription { schema, events: events.boxed(), progress })
     }
+
+    /// Checks a live query as [`subscribe_within`](Self::subscribe_within) does, and begins nothing; gives the columns of its
+    /// [answer](Subscription::into_answer).
+    ///
+    /// # Errors
+    /// As [`subscribe`](Self::subscribe).
+    pub async fn subscribable(&self, sql: &str, narrow: &Narrow) -> Result<SchemaRef, TablesError> {
+        let statement = Statement::parse(sql)?;
+        self.refresh().await;
+        let schema = run::Live::check(&self.inner, &statement, narrow).await?;
+        Ok(if statement.progress { with_progress(&schema) } else { schema })
+    }
 }
 
 impl Subscription {
@@ -108,14 +120,19 @@ impl Subscription {
             };
             return Answer { schema: self.schema, batches: self.events.filter_map(rows).boxed() };
         }
-        let fields = self.schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
-        let told =
-            PROGRESS.map(|name| if name == PROGRESS[1] { column(name, DataType::Int64).unit("ns") } else { column(name, DataType::Int64) });
-        let schema = Arc::new(Schema::new(fields.chain(told).collect::<Vec<Field>>()));
+        let schema = with_progress(&self.schema);
         let columns = schema.clone();
         let batches = self.events.map(move |event| Ok(one_row_kind(&columns, event?)?));
         Answer { schema, batches: batches.boxed() }
     }
+}
+
+/// The columns, and those that tell of progress.
+fn with_progress(schema: &SchemaRef) -> SchemaRef {
+    let fields = schema.fields().iter().map(|field| field.as_ref().clone().with_nullable(true));
+    let told =
+        PROGRESS.map(|name| if name == PROGRESS[1] { column(name, DataType::Int64).unit("ns") } else { column(name, DataType::Int64) });
+    Arc::new(Schema::new(fields.chain(told).collect::<Vec<Field>>()))
 }
 
 /// Rows with nulls for progress, or progress with nulls for the rows' columns.

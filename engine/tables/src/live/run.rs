@@ -88,19 +88,8 @@ impl Drop for Follows {
 impl Live {
     /// Begins at one instant: what is there then comes first where it is asked for, and what comes after it follows.
     pub(crate) async fn begin(inner: Arc<Inner>, statement: Statement, narrow: Narrow) -> Result<Self, TablesError> {
-        let plan_of = async |catalog: &Catalog| {
-            let plan = catalog.prepare(&statement.query).await?.into_plan();
-            plan.ok_or_else(|| TablesError::NotLive {
-                reason: "it describes tables".to_owned(),
-                rewrite: "ask it once, without SUBSCRIBE".to_owned(),
-            })
-        };
-        let catalog = {
-            let tables = inner.lock();
-            Catalog::new(tables.pin(), inner.session.clone(), tables.position)
-        };
-        let catalog = narrow(&catalog);
-        let tables: Vec<String> = plan::followed(&plan_of(&catalog).await?)?.iter().map(Followed::table).collect();
+        let plan = plan_of(&narrow(&pinned(&inner)), &statement).await?;
+        let tables: Vec<String> = plan::followed(&plan)?.iter().map(Followed::table).collect();
         let heard = inner.bell.listen();
         let (catalog, id, reached) = {
             let mut held = inner.lock();
@@ -109,7 +98,7 @@ impl Live {
         };
         let follows = Follows { inner, id };
         let catalog = narrow(&catalog);
-        let plan = plan_of(&catalog).await?;
+        let plan = plan_of(&catalog, &statement).await?;
         let followed = plan::followed(&plan)?;
         let state = one_at_a_time(&catalog.session().state());
         let mut inputs: Vec<Input> = followed.iter().map(Input::of).collect();
@@ -133,6 +122,14 @@ impl Live {
         };
         live.note(catalog.position(), reached.as_deref());
         Ok(live)
+    }
+
+    /// Checks a live query without beginning it; gives the columns of its rows.
+    pub(crate) async fn check(inner: &Inner, statement: &Statement, narrow: &Narrow) -> Result<SchemaRef, TablesError> {
+        let catalog = narrow(&pinned(inner));
+        let plan = plan_of(&catalog, statement).await?;
+        let sources: Vec<Arc<Source>> = plan::followed(&plan)?.iter().map(|followed| Input::of(followed).source).collect();
+        Ok(Evaluator::new(&plan, &sources, one_at_a_time(&catalog.session().state()))?.schema)
     }
 
     /// Columns of the rows.
@@ -290,6 +287,21 @@ impl Input {
             None => reached.watermarks.get(&self.table).copied(),
         }
     }
+}
+
+/// Every table as it stands now.
+fn pinned(inner: &Inner) -> Catalog {
+    let tables = inner.lock();
+    Catalog::new(tables.pin(), inner.session.clone(), tables.position)
+}
+
+/// The plan of what is followed.
+async fn plan_of(catalog: &Catalog, statement: &Statement) -> Result<LogicalPlan, TablesError> {
+    let plan = catalog.prepare(&statement.query).await?.into_plan();
+    plan.ok_or_else(|| TablesError::NotLive {
+        reason: "it describes tables".to_owned(),
+        rewrite: "ask it once, without SUBSCRIBE".to_owned(),
+    })
 }
 
 /// The rows that come first, of what is there already; those of open windows wait among the inputs.

@@ -118,11 +118,15 @@ impl AsOfJoin {
 
 impl PartialOrd for AsOfJoin {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let parts = |join: &Self| {
-            let Self { left, right, keys, times, comparison, tolerance, .. } = join.clone();
-            (left, right, keys, times, comparison, tolerance)
-        };
-        parts(self).partial_cmp(&parts(other))
+        let Self { left, right, keys, times, comparison, tolerance, schema: _ } = self;
+        (left, right, keys, times, comparison, tolerance).partial_cmp(&(
+            &other.left,
+            &other.right,
+            &other.keys,
+            &other.times,
+            &other.comparison,
+            &other.tolerance,
+        ))
     }
 }
 
