@@ -109,6 +109,24 @@ impl Filter {
         })
     }
 
+    /// The samples through the cascade forwards, then backwards, so that nothing is delayed and the attenuation counts twice: both ends
+    /// are reflected through their last sample for `pad` samples, and both ways begin settled there (scipy's `sosfiltfilt`). For
+    /// cascades that let a constant pass unchanged.
+    pub fn forward_backward(&self, samples: &[f64], pad: usize) -> Vec<f64> {
+        let (Some(first), Some(last)) = (samples.first(), samples.last()) else { return Vec::new() };
+        let pad = pad.min(samples.len() - 1);
+        let before = samples[1..=pad].iter().rev().map(|sample| 2.0 * first - sample);
+        let after = samples[samples.len() - 1 - pad..samples.len() - 1].iter().rev().map(|sample| 2.0 * last - sample);
+        let mut extended: Vec<f64> = before.chain(samples.iter().copied()).chain(after).collect();
+        for _ in 0..2 {
+            let start = extended[0];
+            let mut state = self.start();
+            extended.iter_mut().for_each(|sample| *sample = start + self.step(&mut state, *sample - start));
+            extended.reverse();
+        }
+        extended[pad..pad + samples.len()].to_vec()
+    }
+
     /// The first `length` samples of the impulse response.
     pub fn impulse_response(&self, length: usize) -> Vec<f64> {
         let mut state = self.start();

@@ -57,6 +57,7 @@ pub mod segment;
 pub mod spectrum;
 pub mod standing;
 pub mod stride_clock;
+pub mod sway;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod vqf;

@@ -86,6 +86,11 @@ impl Plate {
         }
     }
 
+    /// What the plate shows while nothing stands on it, in newtons: 0 where that is less than its noise, none while it never was empty.
+    pub fn offset_n(&self) -> Option<f64> {
+        (!self.baseline.means.is_empty()).then_some(self.baseline.value_n)
+    }
+
     /// Forgets all but the offset once no sample has come for a gap's length before `now_ns`; gives the end of a contact
     /// that was lost by it.
     pub fn expire(&mut self, rule: &Rule, now_ns: TimeNs) -> Option<Change> {

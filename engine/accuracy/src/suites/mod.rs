@@ -1,6 +1,7 @@
 //! What is measured, one file per question.
 
 mod activation;
+mod balance;
 mod emg_onset;
 mod emg_quality;
 mod firing_order;
@@ -64,4 +65,5 @@ pub const SUITES: &[&Suite] = &[
     &firing_order::SUITE,
     &pelvic_drop::SUITE,
     &lumbar_rotation::SUITE,
+    &balance::SUITE,
 ];

@@ -8,7 +8,7 @@ use crate::bench::{Bench, Stream, stream};
 use crate::error::AccuracyError;
 
 /// The streams of a recording that an operator reads together: both feet's IMUs, both IMUs across a joint as one; of any other file the
-/// EMG, or else its first sensor. `options` are for files that don't say what they hold.
+/// EMG, or else all force plates, or else its first sensor. `options` are for files that don't say what they hold.
 ///
 /// # Errors
 /// When the file is absent or can't be read.
@@ -26,7 +26,9 @@ pub fn streams(bench: &Bench, file: &str, options: &OpenOptions) -> Result<Vec<S
         return foot_imu::both(bench);
     }
     let recording = bench.open(file, options)?;
-    let emg = recording.sensors.iter().find(|sensor| sensor.file.kind == Kind::Emg);
-    let sensor = emg.or(recording.sensors.first()).unwrap_or_else(|| panic!("{file} holds no sensor"));
-    Ok(vec![stream(&recording, sensor)])
+    let of = |kind: Kind| recording.sensors.iter().filter(move |sensor| sensor.file.kind == kind);
+    let chosen: Vec<_> = if of(Kind::Emg).count() > 0 { of(Kind::Emg).take(1).collect() } else { of(Kind::Force).collect() };
+    let chosen = if chosen.is_empty() { recording.sensors.iter().take(1).collect() } else { chosen };
+    assert!(!chosen.is_empty(), "{file} holds no sensor");
+    Ok(chosen.into_iter().map(|sensor| stream(&recording, sensor)).collect())
 }
