@@ -7,7 +7,7 @@ use proprio_accuracy::{Bench, Figure, Recorded, chosen};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut names: Vec<String> = std::env::args().skip(1).collect();
-    let record = names.first().is_some_and(|name| name == "--record").then(|| names.drain(..2).last()).flatten();
+    let record = names.first().is_some_and(|name| name == "--record").then(|| names.drain(..2).next_back()).flatten();
     let report = proprio_accuracy::run(&chosen(&names)?, &mut Bench::of_environment(), &Recorded::of_repository(), |_| {})?;
     print!("{report}");
     if let Some(path) = record {
