@@ -52,6 +52,7 @@ pub mod plate_contact;
 pub mod precedence;
 pub mod quaternion;
 pub mod repetition;
+pub mod rigid_fit;
 pub mod rigidity;
 pub mod segment;
 pub mod spectrum;

@@ -16,6 +16,7 @@ mod marker_events;
 mod orientation;
 mod pelvic_drop;
 mod relative_orientation;
+mod rigid_body;
 mod segment_alignment;
 mod streams;
 
@@ -66,4 +67,5 @@ pub const SUITES: &[&Suite] = &[
     &pelvic_drop::SUITE,
     &lumbar_rotation::SUITE,
     &balance::SUITE,
+    &rigid_body::SUITE,
 ];
