@@ -10,7 +10,8 @@
 //! Quality is one of
 //! - `good`;
 //! - `settling`: the session's first 500 ms;
-//! - `gap`: samples are missing (a step in time beyond `gap`, or a null): filters and judgement start anew, for 500 ms;
+//! - `gap`: samples are missing (a step in time beyond `gap`, or a null), or another device measures: filters and judgement start
+//!   anew, for 500 ms;
 //! - `flat`: constant, or below `floor` RMS within the band, over the last 250 ms: dead, or lead off;
 //! - `clipped`: more than `clipped_share` of the last `window` lies on plateaus (three equal samples and more) at its extremes;
 //! - `noise`: the last `window` is as white (mean-square frequency above `noise_frequency` of white noise's) and as steady (no 50 ms
@@ -19,7 +20,8 @@
 //! It is judged at the end of every 50 ms from what came before. A loss shorter than `gap` is bridged as though its neighbours
 //! followed each other. The thresholds for `noise` are engineering choices, checked on 78 channels of six recordings.
 //!
-//! `rate` thins the rows: every n-th sample's row is emitted; the envelope's own low-pass keeps that free of aliasing.
+//! `rate` thins the rows: every n-th sample's row is emitted; the envelope's own low-pass keeps that free of aliasing. `device` is the
+//! input's, where it has one: a reference (`mvc`) holds for one device.
 //!
 //! ```yaml
 //! op: emg_envelope
@@ -41,33 +43,36 @@
 //!           - { constant: 0.002 }
 //! ```
 //! ```csv
-//! time_ns,gluteus_medius_left_envelope_v,gluteus_medius_left_quality,gluteus_medius_right_envelope_v,gluteus_medius_right_quality
-//! 0,0.0,settling,0.0,settling
-//! 100000000,3.87885e-6,settling,0.0,settling
-//! 200000000,3.68029e-6,settling,0.0,settling
-//! 300000000,3.8317e-6,settling,0.0,flat
-//! 400000000,4.28452e-6,settling,0.0,flat
-//! 500000000,0.0001374,good,0.0,flat
-//! 600000000,0.000141626,good,0.0,flat
-//! 700000000,0.000159835,good,0.0,flat
-//! 800000000,0.0,good,0.0,flat
+//! time_ns,gluteus_medius_left_envelope_v,gluteus_medius_left_quality,gluteus_medius_right_envelope_v,gluteus_medius_right_quality,device
+//! 0,0.0,settling,0.0,settling,
+//! 100000000,3.87885e-6,settling,0.0,settling,
+//! 200000000,3.68029e-6,settling,0.0,settling,
+//! 300000000,3.8317e-6,settling,0.0,flat,
+//! 400000000,4.28452e-6,settling,0.0,flat,
+//! 500000000,0.0001374,good,0.0,flat,
+//! 600000000,0.000141626,good,0.0,flat,
+//! 700000000,0.000159835,good,0.0,flat,
+//! 800000000,0.0,good,0.0,flat,
 //! …
-//! 2030000000,0.000146983,good,0.0,flat
-//! 2130000000,1.15718e-5,good,0.0,flat
-//! 2230000000,2.28871e-6,good,0.0,flat
-//! 2330000000,3.8056e-6,good,0.0,flat
-//! # 24 rows, every bit hashed: 5e900fb0a80e56ae
+//! 2030000000,0.000146983,good,0.0,flat,
+//! 2130000000,1.15718e-5,good,0.0,flat,
+//! 2230000000,2.28871e-6,good,0.0,flat,
+//! 2330000000,3.8056e-6,good,0.0,flat,
+//! # 24 rows, every bit hashed: 76a15b09b7cc4c50
 //! ```
 
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_schema::DataType;
+use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Duration, Frequency, Voltage};
-use proprio_core::schema::{float, text};
+use proprio_core::schema::{column, float, text};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, Rate, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::device::{device_column, swaps};
 use crate::kernels::emg::{self, Channel, keep};
 use crate::kernels::emg_quality::{Monitor, Quality, QualitySettings};
 use crate::kernels::filter::{Filter, FilterState};
@@ -151,8 +156,10 @@ impl Configure for Config {
             let envelope = float(format!("{}_envelope_v", channel.muscle), "V");
             [channel.place(envelope), channel.place(text(format!("{}_quality", channel.muscle)))]
         });
+        let device = device_column(&ports[0]);
+        let columns = columns.chain(device.map(|_| column(DEVICE, DataType::Int64)));
         let output = StreamSchema::new(columns.collect(), &[], Some(self.rate.unwrap_or(rate)));
-        let operator = Envelope { channels, band, smoother, quality, thinning, longest_step_ns, output: output.clone() };
+        let operator = Envelope { channels, band, smoother, quality, thinning, longest_step_ns, device, output: output.clone() };
         Ok(Planned::new(operator, output))
     }
 }
@@ -221,6 +228,8 @@ struct Envelope {
     quality: QualitySettings,
     thinning: u64,
     longest_step_ns: i64,
+    /// Index of the input's device.
+    device: Option<usize>,
     output: StreamSchema,
 }
 
@@ -234,6 +243,7 @@ enum Smoother {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct State {
     last: Option<TimeNs>,
+    device: Option<i64>,
     samples: u64,
     channels: Vec<ChannelState>,
 }
@@ -252,13 +262,14 @@ impl Operator for Envelope {
     type State = State;
 
     fn start(&self) -> State {
-        State { last: None, samples: 0, channels: vec![self.channel(Quality::Settling); self.channels.len()] }
+        State { last: None, device: None, samples: 0, channels: vec![self.channel(Quality::Settling); self.channels.len()] }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let input = &inputs[0];
         let times = rows::times(input);
-        let breaks = emg::breaks(times, state.last, self.longest_step_ns);
+        let swaps = swaps(input, self.device, &mut state.device);
+        let breaks = emg::breaks(times, state.last, self.longest_step_ns, &swaps);
         let kept: Vec<usize> = (0..times.len()).filter(|row| (state.samples + *row as u64).is_multiple_of(self.thinning)).collect();
         let mut columns: Vec<ArrayRef> = vec![Arc::new(kept.iter().map(|row| times[*row]).collect::<Int64Array>())];
         for (channel, memory) in self.channels.iter().zip(&mut state.channels) {
@@ -276,6 +287,9 @@ impl Operator for Envelope {
             }
             columns.push(rows::nan_as_null(kept.iter().map(|row| envelope[*row]).collect()));
             columns.push(Arc::new(kept.iter().map(|row| Some(quality[*row])).collect::<StringArray>()));
+        }
+        if let Some(devices) = self.device.map(|device| rows::integers(input, device)) {
+            columns.push(Arc::new(kept.iter().map(|row| rows::integer_or_none(devices, *row)).collect::<Int64Array>()));
         }
         state.last = times.last().copied().or(state.last);
         state.samples += times.len() as u64;

@@ -24,8 +24,8 @@
 //!
 //! Delay: an event is alarmed at most 300 ms after it happened, decided 100 ms after the alarm, or 200 or 300 ms after it while the
 //! ratio is in doubt. Rows are sorted by time, so the watermark lags by 320 ms at rest and by up to 620 ms while an alarm waits.
-//! After a loss (a step in time beyond `gap`, or a null) a channel decides what is waiting and learns anew; an activity that is cut
-//! by a loss or the session's end has no offset.
+//! After a loss (a step in time beyond `gap`, or a null) or a swap of devices a channel decides what is waiting and learns anew; an
+//! activity that is cut by one, or by the session's end, has no offset.
 //!
 //! ```yaml
 //! op: emg_onset
@@ -72,6 +72,7 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::device::{device_column, swaps};
 use crate::kernels::emg::{self, Channel, keep};
 use crate::kernels::emg_onset::{Detector, DetectorOptions, DetectorSettings, Found, Refusal, SEARCH_S, What};
 use crate::kernels::filter::{Filter, FilterState};
@@ -166,6 +167,7 @@ impl Configure for Config {
             sample_s: 1.0 / hertz,
             lag_ns: nanoseconds(SEARCH_S + SLACK_S),
             longest_step_ns,
+            device: device_column(&ports[0]),
             min_snr_db: self.min_snr_db,
             output: output.clone(),
         };
@@ -202,6 +204,8 @@ struct Onsets {
     /// No event is older than this when its alarm is raised.
     lag_ns: i64,
     longest_step_ns: i64,
+    /// Index of the input's device.
+    device: Option<usize>,
     min_snr_db: f64,
     output: StreamSchema,
 }
@@ -212,6 +216,7 @@ pub struct State {
     /// Times of the newest samples; the last one has index `samples` − 1.
     times: VecDeque<TimeNs>,
     samples: u64,
+    device: Option<i64>,
     channels: Vec<ChannelState>,
     /// Events that wait until none can come before them.
     pending: Vec<Event>,
@@ -243,13 +248,14 @@ impl Operator for Onsets {
 
     fn start(&self) -> State {
         let channels = self.channels.iter().map(|_| self.channel(0)).collect();
-        State { times: VecDeque::new(), samples: 0, channels, pending: Vec::new() }
+        State { times: VecDeque::new(), samples: 0, device: None, channels, pending: Vec::new() }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let input = &inputs[0];
         let times = rows::times(input);
-        let breaks = emg::breaks(times, state.times.back().copied(), self.longest_step_ns);
+        let swaps = swaps(input, self.device, &mut state.device);
+        let breaks = emg::breaks(times, state.times.back().copied(), self.longest_step_ns, &swaps);
         let first = state.samples;
         state.times.extend(times);
         state.samples += times.len() as u64;

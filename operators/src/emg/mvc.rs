@@ -9,10 +9,13 @@
 //!   a second input; a stride of the muscle's own foot with missing samples doesn't count.
 //!
 //! A reference from an earlier session is **given**, for all muscles, with `reference_id`: it is part of the pipeline that is recorded
-//! and hashed. One that is **carried over** (`proprio session start --carry`) is that of the named session. Otherwise it is learned in the session, once; until then `<muscle>_percent` is null and the quality is `learning`. It is
-//! `good` when the second-highest contraction reaches 90 % of the highest, or the peaks of strides scatter by less than 30 %, and
-//! `variable` when not. Samples whose `<muscle>_quality` is there and not `good` are never learned from. No delay, no filter: a gap in
-//! the envelope is one in the output.
+//! and hashed. One that is **carried over** (`proprio session start --carry`) is that of the named session. Otherwise it is learned in
+//! the session, once; until then `<muscle>_percent` is null and the quality is `learning`. It is `good` when the second-highest
+//! contraction reaches 90 % of the highest, or the peaks of strides scatter by less than 30 %, and `variable` when not. Samples whose
+//! `<muscle>_quality` is there and not `good` are never learned from. No delay, no filter: a gap in the envelope is one in the output.
+//!
+//! A reference holds for the **device** that it was learned on: when another takes its place, it is learned anew, and one that was given
+//! is gone for the rest of the session (quality `other_device`).
 //!
 //! ```yaml
 //! op: mvc
@@ -54,17 +57,22 @@ use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow_schema::DataType;
+use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Duration, Voltage};
-use proprio_core::schema::{FieldExt, float, meta, text};
+use proprio_core::schema::{FieldExt, column, float, meta, text};
 use proprio_core::{Carried, Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::contacts::{Contact, Strides, samples_and_contacts, side_of};
+use crate::kernels::device::{device_column, swaps};
 use crate::kernels::emg::{Channel, keep};
 use crate::kernels::gait_event::{Contacts, Foot};
 use crate::kernels::mvc_reference::{Contractions, Peaks, Quality, Reference};
 use crate::kernels::names::suggest;
+
+/// Where a reference is from that was learned here.
+const HERE: &str = "this session";
 
 /// Envelopes in percent of a maximum or of a dynamic peak.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -147,7 +155,8 @@ impl Configure for Config {
             findings.push(PlanFinding::config("/muscles", message).help("name it `<muscle>_left` or `<muscle>_right`"));
             return Err(findings);
         }
-        let output = self.output(&channels, rate);
+        let device = device_column(&ports[input]);
+        let output = self.output(&channels, rate, device.is_some());
         let quality = |channel: &Channel| {
             let index = ports[input].schema.index(&format!("{}_quality", channel.muscle))?;
             (ports[input].schema.columns.field(index).data_type() == &DataType::Utf8).then_some(index)
@@ -155,6 +164,7 @@ impl Configure for Config {
         let is_given = !self.reference.is_empty();
         let operator = Normalise {
             input,
+            device,
             contacts: if learns_strides { contacts } else { Contacts::default() },
             muscles: channels
                 .iter()
@@ -234,7 +244,7 @@ impl Config {
         if findings.is_empty() { Ok(taken) } else { Err(findings) }
     }
 
-    fn output(&self, channels: &[Channel], rate: proprio_core::Rate) -> StreamSchema {
+    fn output(&self, channels: &[Channel], rate: proprio_core::Rate, has_device: bool) -> StreamSchema {
         let columns = channels.iter().flat_map(|channel| {
             let name = |what: &str| format!("{}_{what}", channel.muscle);
             [
@@ -244,6 +254,7 @@ impl Config {
             ]
         });
         let columns = columns.chain([text("method").required(), text("reference").required()]);
+        let columns = columns.chain(has_device.then(|| column(DEVICE, DataType::Int64)));
         StreamSchema::new(columns.collect(), &[], Some(rate))
     }
 }
@@ -259,6 +270,8 @@ struct Muscle {
 
 struct Normalise {
     input: usize,
+    /// Index of the input's device.
+    device: Option<usize>,
     /// Only where strides are learned from.
     contacts: Contacts,
     muscles: Vec<Muscle>,
@@ -275,6 +288,8 @@ pub struct State {
     muscles: Vec<Learned>,
     /// Where the references are from, when not from this session.
     from: Option<String>,
+    /// The newest device that is known: what was learned, or carried over, is of it.
+    device: Option<i64>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -282,6 +297,8 @@ enum Learned {
     Reference(Reference),
     Contractions(Contractions),
     Peaks(Peaks),
+    /// It was given, and is of another device.
+    Lost,
 }
 
 impl Operator for Normalise {
@@ -293,7 +310,7 @@ impl Operator for Normalise {
             (None, Method::Maximum) => Learned::Contractions(Contractions::default()),
             (None, Method::DynamicPeak) => Learned::Peaks(Peaks::default()),
         });
-        State { strides: Strides::default(), muscles: muscles.collect(), from: self.config.reference_id.clone() }
+        State { strides: Strides::default(), muscles: muscles.collect(), from: self.config.reference_id.clone(), device: None }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
@@ -301,14 +318,20 @@ impl Operator for Normalise {
         let times = rows::times(input);
         let mut contacts = self.contacts.initial(inputs).into_iter().peekable();
         let count = times.len();
-        let column = |muscle: &Muscle| (rows::floats(input, muscle.envelope), muscle.quality.map(|index| rows::strings(input, index)));
-        let columns: Vec<(&Float64Array, Option<&StringArray>)> = self.muscles.iter().map(column).collect();
+        let read = |muscle: &Muscle| (rows::floats(input, muscle.envelope), muscle.quality.map(|index| rows::strings(input, index)));
+        let columns: Vec<(&Float64Array, Option<&StringArray>)> = self.muscles.iter().map(read).collect();
         let mut percents = vec![Vec::with_capacity(count); self.muscles.len()];
         let mut references = vec![Vec::with_capacity(count); self.muscles.len()];
         let mut qualities = vec![Vec::with_capacity(count); self.muscles.len()];
+        let swaps = swaps(input, self.device, &mut state.device);
+        let from = state.from.clone();
+        let first_swap = swaps.iter().position(|is_swap| *is_swap).unwrap_or(count);
         for (row, time) in times.iter().enumerate() {
             while let Some((at, foot)) = contacts.next_if(|(at, _)| at <= time) {
                 self.contact(state, at, foot);
+            }
+            if swaps[row] {
+                self.forget(state);
             }
             for (n, learned) in state.muscles.iter_mut().enumerate() {
                 let (envelope, quality) = columns[n];
@@ -317,7 +340,8 @@ impl Operator for Normalise {
                 let reference = self.learn(learned, if is_good { envelope } else { f64::NAN });
                 percents[n].push(reference.map_or(f64::NAN, |reference| 100.0 * envelope / reference.volts));
                 references[n].push(reference.map_or(f64::NAN, |reference| reference.volts));
-                qualities[n].push(Some(reference.map_or("learning", |reference| reference.quality.name())));
+                let none = if matches!(learned, Learned::Lost) { "other_device" } else { "learning" };
+                qualities[n].push(Some(reference.map_or(none, |reference| reference.quality.name())));
             }
         }
         contacts.for_each(|(at, foot)| self.contact(state, at, foot));
@@ -327,7 +351,9 @@ impl Operator for Normalise {
             output.push(Arc::new(StringArray::from(qualities)));
         }
         output.push(Arc::new(StringArray::from(vec![self.config.method.name(); count])));
-        output.push(Arc::new(StringArray::from(vec![state.from.as_deref().unwrap_or("this session"); count])));
+        let from = |row| from.as_deref().filter(|_| row < first_swap).unwrap_or(HERE);
+        output.push(Arc::new((0..count).map(|row| Some(from(row))).collect::<StringArray>()));
+        output.extend(self.device.map(|device| input.column(device).clone()));
         out.push(rows::batch(&self.output, output));
         watermark
     }
@@ -344,16 +370,25 @@ impl Operator for Normalise {
             *learned = Learned::Reference(Reference { volts, quality: Quality::Given });
         }
         state.from = Some(format!("session {}", carried.session));
+        state.device = self.output.index(DEVICE).and_then(|device| rows::integer_or_none(rows::integers(&rows, device), 0));
     }
 
     fn flush(&self, _: &mut State, _: &mut Output) {}
 }
 
 impl Normalise {
+    /// Another device amplifies otherwise: what was learned on the one before holds no longer.
+    fn forget(&self, state: &mut State) {
+        let fresh = self.start();
+        let lost = |learned| if matches!(learned, Learned::Reference(_)) { Learned::Lost } else { learned };
+        *state = State { muscles: fresh.muscles.into_iter().map(lost).collect(), from: None, device: state.device, ..fresh };
+    }
+
     /// Takes a sample, NaN where it is none to learn from; the reference once it is there.
     fn learn(&self, learned: &mut Learned, envelope: f64) -> Option<Reference> {
         match learned {
             Learned::Reference(reference) => return Some(*reference),
+            Learned::Lost => {}
             Learned::Peaks(peaks) => peaks.push(envelope),
             Learned::Contractions(contractions) => {
                 if let Some(reference) = contractions.push(envelope, self.samples, self.config.contractions) {
@@ -425,6 +460,52 @@ mod tests {
             (texts(found, "soleus_left_reference_quality")[300].as_str(), texts(found, "method")[0].as_str()),
             ("good", "dynamic_peak")
         );
+    }
+
+    /// Two contractions of `volts` each, two seconds apart, measured by a device.
+    fn contractions(port: &Port, first: i64, volts: f64, device: i64) -> RecordBatch {
+        let times: Int64Array = (first..first + 400).map(|k| k * 10_000_000).collect();
+        let envelope: Float64Array = (0..400).map(|k| if k % 200 < 100 { 4e-6 } else { volts }).collect();
+        rows::batch(&port.schema, vec![Arc::new(times), Arc::new(envelope), Arc::new(Int64Array::from(vec![device; 400]))])
+    }
+
+    #[test]
+    fn a_reference_holds_for_its_device() {
+        let fields = vec![float("soleus_left_envelope_v", "V"), column(DEVICE, DataType::Int64)];
+        let port = Port { stream: "envelopes".into(), schema: StreamSchema::new(fields, &[], Some(Rate::hz(100))) };
+        let learning = || plan(json!({ "over": "250 ms", "contractions": 2 }), std::slice::from_ref(&port)).expect("a plan");
+        let run = |planned: &Planned, state: &mut _, batches: &[RecordBatch]| {
+            let mut out = Output::default();
+            for batch in batches {
+                planned.step.process(state, std::slice::from_ref(batch), *rows::times(batch).last().expect("rows"), &mut out);
+            }
+            arrow_select::concat::concat_batches(&planned.output.columns, &out.take()).expect("one schema")
+        };
+        let rest = contractions(&port, 400, 5e-6, 7);
+        let batches =
+            [contractions(&port, 0, 200e-6, 7), rest.clone(), contractions(&port, 800, 100e-6, 8), contractions(&port, 1200, 5e-6, 8)];
+        let planned = learning();
+        let found = run(&planned, &mut planned.step.start(), &batches);
+        let (references, qualities) = (numbers(&found, "soleus_left_reference_v"), texts(&found, "soleus_left_reference_quality"));
+        assert!((references.value(799) - 200e-6).abs() < 1e-9 && (references.value(1599) - 100e-6).abs() < 1e-9);
+        assert_eq!((references.is_null(800), qualities[800].as_str()), (true, "learning"));
+
+        let newest = Carried::of("mvc", "s-1", &planned.output, &found.slice(799, 1)).expect("texts");
+        for (device, is_kept, from) in [(7, true, "session s-1"), (8, false, "this session")] {
+            let (planned, rest) = (learning(), contractions(&port, 0, 5e-6, device));
+            let mut state = planned.step.start();
+            planned.step.carry(&mut state, &newest);
+            let found = run(&planned, &mut state, &[rest]);
+            let reference = numbers(&found, "soleus_left_reference_v").iter().next().flatten();
+            assert_eq!(reference, is_kept.then(|| references.value(799)), "device {device}");
+            assert_eq!(texts(&found, "reference")[0], from);
+        }
+
+        let given = json!({ "reference": { "soleus_left": "200 uV" }, "reference_id": "yesterday" });
+        let planned = plan(given, std::slice::from_ref(&port)).expect("a plan");
+        let found = run(&planned, &mut planned.step.start(), &batches);
+        assert_eq!(texts(&found, "soleus_left_reference_quality")[799..801], ["given", "other_device"]);
+        assert!(numbers(&found, "soleus_left_percent").iter().skip(800).all(|percent| percent.is_none()));
     }
 
     #[test]

@@ -134,10 +134,12 @@ pub fn longest_step_ns(gap: Duration, rate: Rate) -> Result<i64, Findings> {
     Ok(gap.nanoseconds().max(rate.period_ns() + rate.period_ns() / 2))
 }
 
-/// Per row, whether samples are missing just before it; `last` is the time of the row before the first one.
-pub fn breaks(times: &[TimeNs], last: Option<TimeNs>, longest_step_ns: i64) -> Vec<bool> {
+/// Per row, whether it doesn't go on from the one before: samples are missing just before it, or another device measured it. `last` is the
+/// time of the row before the first one, `swaps` what [`swaps`](super::device::swaps) says.
+pub fn breaks(times: &[TimeNs], last: Option<TimeNs>, longest_step_ns: i64, swaps: &[bool]) -> Vec<bool> {
     let before = std::iter::once(last).chain(times.iter().copied().map(Some));
-    times.iter().zip(before).map(|(time, before)| before.is_some_and(|before| time.saturating_sub(before) > longest_step_ns)).collect()
+    let is_gap = |(time, before): (&TimeNs, Option<TimeNs>)| before.is_some_and(|before| time.saturating_sub(before) > longest_step_ns);
+    times.iter().zip(before).map(is_gap).zip(swaps).map(|(is_gap, is_swap)| is_gap || *is_swap).collect()
 }
 
 /// How long a signal lags in a filter, in seconds: the centroid of its impulse response's energy.

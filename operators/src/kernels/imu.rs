@@ -3,11 +3,13 @@
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Field};
 use proprio_core::finding::{Findings, PlanFinding};
-use proprio_core::kind::{DEVICE, SEQUENCE};
+use proprio_core::kind::SEQUENCE;
 use proprio_core::rows::{float_or_nan, floats, integer_or_none, integers, times};
 use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Port, Rate, TimeNs};
 use serde::{Deserialize, Serialize};
+
+use super::device::{device_column, whole_column};
 
 /// Up to this much a sequence number is believed against the times.
 const SEQUENCE_SLACK_NS: i64 = 100_000_000;
@@ -70,11 +72,6 @@ pub fn placed_as(field: Field, other: &Field) -> Field {
     keys.iter().filter_map(|key| Some((key, other.meta(key)?))).fold(field, |field, (key, value)| field.with(key, value))
 }
 
-/// Index of a column of whole numbers, where it is there.
-fn whole_column(port: &Port, name: &str) -> Option<usize> {
-    port.schema.index(name).filter(|index| *port.schema.columns.field(*index).data_type() == DataType::Int64)
-}
-
 /// Indices of an IMU's columns.
 #[derive(Clone, Copy, Debug)]
 pub struct ImuColumns {
@@ -97,7 +94,7 @@ impl ImuColumns {
         let [gyro, accel] = [GYRO, ACCEL].map(|instrument| triple(port, input, prefix, instrument, findings));
         let has_mag = magnetometer && port.schema.index(&format!("{prefix}mag_x_ut")).is_some();
         let mag = if has_mag { Some(triple(port, input, prefix, MAG, findings)?) } else { None };
-        Some(Self { gyro: gyro?, accel: accel?, mag, sequence: whole_column(port, SEQUENCE), device: whole_column(port, DEVICE) })
+        Some(Self { gyro: gyro?, accel: accel?, mag, sequence: whole_column(port, SEQUENCE), device: device_column(port) })
     }
 
     /// The sample of a row; `None` when gyroscope or accelerometer have none.
@@ -131,11 +128,6 @@ pub struct Sample {
     pub accel: [f64; 3],
     /// Magnetic flux density in µT.
     pub mag: [f64; 3],
-}
-
-/// Whether two rows of a sensor are known to be of two devices.
-pub fn is_swapped(before: Option<i64>, after: Option<i64>) -> bool {
-    before.zip(after).is_some_and(|(before, after)| before != after)
 }
 
 impl Sample {

@@ -9,6 +9,7 @@ pub mod column;
 pub mod contacts;
 pub mod crossing;
 pub mod delay;
+pub mod device;
 pub mod emg;
 pub mod emg_burst;
 pub mod emg_faults;

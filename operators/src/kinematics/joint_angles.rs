@@ -91,7 +91,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
 use crate::kernels::calibrated::{Calibration, CalibrationPort, passed};
 use crate::kernels::column::is_rotation;
-use crate::kernels::imu::is_swapped;
+use crate::kernels::device::is_swapped;
 use crate::kernels::mounting::Mounting;
 use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, multiply, normalized, rotate};
 use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};

@@ -63,8 +63,9 @@ use proprio_core::{Carried, Operator, Output, Planned, Port, StreamSchema, TimeN
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::kernels::device::is_swapped;
 use crate::kernels::functional_axis::{FunctionalAxis, functional_axis};
-use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as};
 use crate::kernels::quaternion::{Quaternion, conjugate, from_axes};
 use crate::kernels::segment::{SEGMENTS, flexion_sign};
 use crate::kernels::standing::{Standing, angle_deg, is_quiet};

@@ -86,9 +86,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use vqf_rs::{Params, VQF};
 
+use crate::kernels::device::is_swapped;
 use crate::kernels::field_filter::Noise;
 use crate::kernels::heading::{Heading, Method, turned};
-use crate::kernels::imu::{ImuColumns, Sample, is_swapped, placed_as, steady_rate};
+use crate::kernels::imu::{ImuColumns, Sample, placed_as, steady_rate};
 use crate::kernels::quaternion::Quaternion;
 use crate::kernels::vqf::Memory;
 
