@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::note::Note;
 use crate::outcome::Instrument;
 use crate::rig::RigFile;
 use crate::time::TimeNs;
@@ -42,12 +43,10 @@ pub enum Request {
         #[serde(default)]
         time_ns: Option<TimeNs>,
     },
-    /// Writes a note.
+    /// Writes a note, or says what steps obey: a hold, a release, an override, an approval.
     Note {
-        /// Who writes.
-        author: String,
-        /// What it says.
-        text: String,
+        /// The words.
+        note: Note,
         /// Event time; now when absent.
         #[serde(default)]
         time_ns: Option<TimeNs>,

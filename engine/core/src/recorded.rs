@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::carried::Carried;
 use crate::clock::ClockFit;
+use crate::note::Note;
 use crate::outcome::Instrument;
 use crate::time::TimeNs;
 
@@ -75,10 +76,9 @@ pub enum Decision {
     Note {
         /// Event time.
         time_ns: TimeNs,
-        /// Who wrote it.
-        author: String,
-        /// What it says.
-        text: String,
+        /// The words.
+        #[serde(flatten)]
+        note: Note,
     },
     /// A person's answers to a questionnaire.
     Outcome {

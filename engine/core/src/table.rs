@@ -177,9 +177,16 @@ pub mod system {
         StreamSchema::new(fields, &["stream", "sequence"], None)
     }
 
-    /// Rows of `notes`.
+    /// Rows of `notes`: what people say. `action` is one of [`Action`](crate::note::Action), null for a sensor's; `about` names what it is
+    /// meant for, and `value` is what an override puts in place.
     pub fn notes() -> StreamSchema {
-        StreamSchema::new(vec![text("author").required(), text("text").required()], &["author"], None)
+        let fields = vec![text("author").required(), text("text").required(), text("action"), text("about"), float("value", "1")];
+        StreamSchema::new(fields, &["author"], None)
+    }
+
+    /// The streams that every rig has beside its sensors': what people say, as rows for steps to read. Named as their tables.
+    pub fn said() -> [(&'static str, StreamSchema); 2] {
+        [(NOTES, notes()), (OUTCOMES, outcomes())]
     }
 
     /// Rows of `outcomes`: the value that an instrument's items come to by its own rule, in `percent` or `points`; the item scores

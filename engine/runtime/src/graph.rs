@@ -90,12 +90,7 @@ fn branch(text: &mut String, title: &str, entries: Vec<(String, Vec<String>)>, i
 }
 
 fn inputs(plan: &Plan, step: &PlannedStep) -> Vec<String> {
-    let sources = plan.rig.sensors.len();
-    let name = |stream: &usize| match plan.rig.sensors.get(*stream) {
-        Some(sensor) => sensor.stream(),
-        None => plan.steps[*stream - sources].stream.clone(),
-    };
-    step.inputs.iter().map(name).collect()
+    step.inputs.iter().map(|stream| plan.stream_name(*stream).to_owned()).collect()
 }
 
 fn rate(schema: &StreamSchema) -> String {

@@ -1,17 +1,19 @@
 //! What a checked rig and pipeline become: sources and steps in topological order, each with its schema and its table.
 
+use proprio_core::table::system;
 use proprio_core::{Planned, Rig, StreamSchema, TableSpec};
 
-/// A plan that the worker runs. Streams are numbered: first the rig's sensors by index, then the steps in order.
+/// A plan that the worker runs. Streams are numbered: first the rig's sensors by index, then what people say
+/// ([`system::said`](proprio_core::table::system::said)), then the steps in order.
 #[derive(Debug)]
 pub struct Plan {
     /// The rig.
     pub rig: Rig,
     /// The pipeline's name.
     pub pipeline: String,
-    /// Name of each sensor's stream, by the sensor's index.
+    /// Name of each stream before the steps'.
     pub source_names: Vec<String>,
-    /// Schema of each sensor's stream, by the sensor's index.
+    /// Schema of each stream before the steps'.
     pub sources: Vec<StreamSchema>,
     /// Steps in topological order: a step reads streams with lower numbers only.
     pub steps: Vec<PlannedStep>,
@@ -56,4 +58,10 @@ impl Plan {
         let sources = self.sources.len();
         if stream < sources { &self.source_names[stream] } else { &self.steps[stream - sources].stream }
     }
+}
+
+/// The streams before the steps': the sensors', and what people say.
+pub(crate) fn sources(rig: &Rig) -> Vec<(String, StreamSchema)> {
+    let said = system::said().map(|(name, schema)| (name.to_owned(), schema));
+    rig.sensors.iter().map(|sensor| (sensor.stream(), sensor.stream_schema())).chain(said).collect()
 }

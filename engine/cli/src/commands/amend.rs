@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use anyhow::Context as _;
 use proprio_core::table::system::audit_kind;
-use proprio_core::{Decision, Instrument, TimeNs};
+use proprio_core::{Decision, Instrument, Note, TimeNs};
 use proprio_recording::{Amendment, Folder, Texts, amend, amendments};
 use proprio_runtime::{RIG_TEXT, load_rig};
 use proprio_tables::Store;
@@ -140,7 +140,7 @@ fn amendment(args: &Args) -> anyhow::Result<Amendment> {
         amendment.texts.insert(RIG_TEXT.to_owned(), text);
     }
     let author = || args.who.clone();
-    let notes = args.note.iter().map(|text| Decision::Note { time_ns, author: author(), text: text.clone() });
+    let notes = args.note.iter().map(|text| Decision::Note { time_ns, note: Note::plain(author(), text) });
     let marks = args.mark.iter().map(|label| Decision::Mark { time_ns, label: label.clone() });
     let outcome = |Answers { instrument, items }: &Answers| Decision::Outcome {
         time_ns,
@@ -184,7 +184,7 @@ fn entered(entered_ns: TimeNs) -> String {
 /// What it puts right, in a line.
 fn summary(amendment: &Amendment) -> String {
     let decision = |decision: &Decision| match decision {
-        Decision::Note { text, .. } => format!("note \"{text}\""),
+        Decision::Note { note, .. } => format!("note \"{}\"", note.text),
         Decision::Mark { label, .. } => format!("mark \"{label}\""),
         Decision::Outcome { instrument, .. } => instrument.name().to_owned(),
         other => format!("{other:?}"),

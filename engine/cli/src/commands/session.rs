@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Result, bail};
 use clap::Subcommand;
 use proprio_core::control::{Reply, Request, SensorStatus, Status};
+use proprio_core::note::{self, Note};
 use proprio_core::time::TimeNs;
 use proprio_zenoh::{control, open_client};
 
@@ -37,6 +38,25 @@ pub struct CarryArg {
     /// Carry calibrations and references over from an earlier session: `last`, the subject's newest, or its id
     #[arg(long = "carry", value_name = "SESSION", num_args = 0..=1, default_missing_value = "last")]
     pub session: Option<String>,
+}
+
+/// What a clinician says for steps to obey.
+#[derive(Debug, clap::Args)]
+struct Words {
+    /// What it is about, as the pipeline names it
+    about: String,
+    /// Why
+    text: String,
+    /// Who says so
+    #[arg(long, default_value = "unknown")]
+    author: String,
+}
+
+impl Words {
+    fn note(self, action: note::Action, value: Option<f64>) -> Request {
+        let Self { about, text, author } = self;
+        Request::Note { note: Note { author, text, action, about: Some(about), value }, time_ns: None }
+    }
 }
 
 #[derive(Subcommand, Debug)]
@@ -81,6 +101,20 @@ enum Action {
         #[arg(long, value_name = "NANOSECONDS")]
         time_ns: Option<TimeNs>,
     },
+    /// Let something wait: feedback, an exercise; steps that read `notes` obey
+    Hold(Words),
+    /// Let what was held go on
+    Release(Words),
+    /// Put a value in place of the computed one
+    Override {
+        #[command(flatten)]
+        words: Words,
+        /// The value, in the unit of what it is about
+        #[arg(long)]
+        value: f64,
+    },
+    /// Let what was proposed take effect
+    Approve(Words),
     /// Say that an alert of the open session was seen
     Acknowledge {
         /// The alert's id, or the name of its step, whose newest one is meant
@@ -157,7 +191,11 @@ impl From<Action> for Request {
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },
             Action::Status => Self::Status,
             Action::Acknowledge { alert, text, author } => Self::Acknowledge { alert, author, text },
-            Action::Note { text, author, time_ns } => Self::Note { author, text, time_ns },
+            Action::Note { text, author, time_ns } => Self::Note { note: Note::plain(author, text), time_ns },
+            Action::Hold(words) => words.note(note::Action::Hold, None),
+            Action::Release(words) => words.note(note::Action::Release, None),
+            Action::Approve(words) => words.note(note::Action::Approve, None),
+            Action::Override { words, value } => words.note(note::Action::Override, Some(value)),
             Action::Outcome { answers: Answers { instrument, items }, author, time_ns } => {
                 Self::Outcome { author, instrument, items, time_ns }
             }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use proprio_core::control::{Reply, Request, SensorStatus, Status, StepStatusReply};
+use proprio_core::note::{Action, Note};
 use proprio_core::table::system::audit_kind;
 use proprio_core::{Decision, TimeNs};
 use proprio_operators::REGISTRY;
@@ -106,9 +107,10 @@ impl Turn {
                 words(&label)?;
                 vec![Decision::Mark { time_ns: time_ns.unwrap_or(now_ns), label }]
             }
-            Request::Note { author, text, time_ns } => {
-                [author.as_str(), &text].into_iter().try_for_each(words)?;
-                vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), author, text }]
+            Request::Note { note, time_ns } => {
+                [Some(&note.author), Some(&note.text), note.about.as_ref()].into_iter().flatten().try_for_each(|text| words(text))?;
+                obeyable(&note)?;
+                vec![Decision::Note { time_ns: time_ns.unwrap_or(now_ns), note }]
             }
             Request::Outcome { author, instrument, items, time_ns } => {
                 words(&author)?;
@@ -172,6 +174,17 @@ impl Turn {
 /// A watermark, unless its session has not begun or has ended.
 fn known(watermark_ns: TimeNs) -> Option<TimeNs> {
     (1..i64::MAX).contains(&watermark_ns).then_some(watermark_ns)
+}
+
+/// Whether steps could obey it: a note to steps says what it is about, and an override which value holds.
+fn obeyable(note: &Note) -> Result<(), String> {
+    match (note.action, note.about.is_some(), note.value) {
+        (Action::Note, _, None) | (Action::Hold | Action::Release | Action::Approve, true, None) => Ok(()),
+        (Action::Override, true, Some(value)) if value.is_finite() => Ok(()),
+        (Action::Override, true, _) => Err("an override needs the value that holds from now on".to_owned()),
+        (action, false, None) => Err(format!("`{}` doesn't say what it is about", action.name())),
+        (action, _, Some(_)) => Err(format!("`{}` takes no value, or doesn't say what it is about", action.name())),
+    }
 }
 
 fn words(text: &str) -> Result<(), String> {

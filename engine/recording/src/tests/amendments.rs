@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use proprio_core::{Decision, Instrument};
+use proprio_core::{Decision, Instrument, Note};
 
 use super::disk::Memory;
 use super::{open, payload, start, stop};
@@ -32,7 +32,7 @@ fn amendment(why: &str) -> Amendment {
         texts: [("rig.yaml".to_owned(), "rig: lab-1".to_owned())].into(),
         decisions: vec![
             Decision::Outcome { time_ns: 900, author: "a tester".to_owned(), instrument: Instrument::Odi, items },
-            Decision::Note { time_ns: 901, author: "a tester".to_owned(), text: "later".to_owned() },
+            Decision::Note { time_ns: 901, note: Note::plain("a tester", "later") },
         ],
     }
 }

@@ -12,7 +12,7 @@ use super::planning::{self, Resolved};
 use super::{FileKind, Files, Loaded, RIG_TEXT, Test, TestInput, has_errors, kind_of, rig, tables};
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::pipeline_file::{Keep, PipelineFile};
-use crate::plan::{Plan, PlannedStep};
+use crate::plan::{Plan, PlannedStep, sources};
 use crate::tree::{self, Node, Value};
 use crate::validate::validate;
 
@@ -205,10 +205,10 @@ fn finish(
         })
     });
     let Rigged { rig, source, path: rig_path } = rigged;
-    let sources = rig.sensors.iter().map(proprio_core::Sensor::stream_schema).collect();
+    let (source_names, sources) = sources(&rig).into_iter().unzip();
     let plan = Plan {
         pipeline: file.pipeline,
-        source_names: rig.sensors.iter().map(proprio_core::Sensor::stream).collect(),
+        source_names,
         sources,
         steps,
         tables,

@@ -7,7 +7,7 @@ use proprio_core::{At, Inputs, Kind, PlanFinding, Planned, Port, Registration, R
 
 use super::names::{Entry, StepNode};
 use crate::diagnostic::{Report, Span};
-use crate::plan::PlannedStep;
+use crate::plan::{PlannedStep, sources};
 use crate::tree::Node;
 
 /// Columns that the store adds to every table.
@@ -47,8 +47,7 @@ pub(super) fn plan<'t>(
     order: &[usize],
     report: &mut Report<'_>,
 ) -> Vec<PlannedStep> {
-    let streams = rig.sensors.iter().map(|sensor| (sensor.stream(), sensor.stream_schema())).collect();
-    let mut planner = Planner { report, streams, done: BTreeSet::new(), planned: Vec::new() };
+    let mut planner = Planner { report, streams: sources(rig), done: BTreeSet::new(), planned: Vec::new() };
     let ids: BTreeMap<&str, usize> = steps.iter().enumerate().rev().filter_map(|(index, step)| Some((step.id?.0, index))).collect();
     for index in order {
         let step = &steps[*index];

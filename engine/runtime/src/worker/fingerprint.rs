@@ -6,10 +6,15 @@ use serde_json::Value;
 use crate::lineage::Hasher;
 use crate::plan::Plan;
 
-/// Per stream of a plan: of a sensor, its name and declaration; of a step, its name, operator, configuration, and the
-/// fingerprints of what it reads.
+/// Per stream of a plan: of a sensor, its name and declaration; of what people say, its name; of a step, its name, operator,
+/// configuration, and the fingerprints of what it reads.
 pub(super) fn fingerprints(plan: &Plan) -> Vec<u128> {
     let mut all = sensors(&plan.rig);
+    all.extend(plan.source_names[all.len()..].iter().map(|name| {
+        let mut hasher = Hasher::new();
+        hasher.part(name.as_bytes());
+        hasher.finish()
+    }));
     for step in &plan.steps {
         let mut hasher = Hasher::new();
         hasher.part(step.stream.as_bytes());

@@ -10,6 +10,7 @@ mod profile;
 mod rate;
 mod reload;
 mod rows_image;
+mod said;
 mod side;
 mod snapshot;
 mod source;
@@ -84,7 +85,7 @@ impl Worker {
             wiring: Wiring::of(&plan),
             decode,
             run_id,
-            watermarks: vec![i64::MIN; sources.len() + steps.len()],
+            watermarks: vec![i64::MIN; plan.sources.len() + steps.len()],
             sources,
             steps,
             session: None,
@@ -175,8 +176,15 @@ impl Worker {
             Decision::SessionStop => self.end_session(log_time_ns),
             Decision::Trial { name } => self.side.trial(log_time_ns, name),
             Decision::Mark { time_ns, label } => self.side.mark(*time_ns, label),
-            Decision::Note { time_ns, author, text } => self.side.note(*time_ns, author, text),
-            Decision::Outcome { time_ns, author, instrument, items } => self.side.outcome(*time_ns, author, *instrument, items),
+            Decision::Note { time_ns, note } => {
+                let rows = self.side.note(*time_ns, note);
+                self.say(system::NOTES, &rows);
+            }
+            Decision::Outcome { time_ns, author, instrument, items } => {
+                if let Some(rows) = self.side.outcome(*time_ns, author, *instrument, items) {
+                    self.say(system::OUTCOMES, &rows);
+                }
+            }
             Decision::Acknowledge { time_ns, author, text, alert } => self.side.acknowledged(*time_ns, author, text.as_deref(), alert),
             Decision::Idle { sensor } => {
                 if self.sources[*sensor].state.activity == Activity::Active {
@@ -245,7 +253,7 @@ impl Worker {
     fn run_step(&mut self, step: usize, session: &str, flush: bool) {
         let plan = self.plan.clone();
         let planned = &plan.steps[step];
-        let watermark = planned.inputs.iter().map(|input| self.watermarks[*input]).min().unwrap_or(i64::MAX);
+        let watermark = self.awaited(&planned.inputs).map(|input| self.watermarks[input]).min().unwrap_or(i64::MAX);
         let mut output = Output::default();
         timed(&mut self.profile, planned.op, || {
             self.steps[step].advance(&*planned.planned.step, watermark, self.log_time_ns, &mut output);
@@ -253,7 +261,7 @@ impl Worker {
                 self.steps[step].flush(&*planned.planned.step, &mut output);
             }
         });
-        let stream = self.sources.len() + step;
+        let stream = plan.sources.len() + step;
         self.watermarks[stream] = self.steps[step].promised;
         for rows in output.take() {
             self.give(stream, &rows);
@@ -280,6 +288,8 @@ impl Worker {
     fn end_session(&mut self, log_time_ns: TimeNs) {
         self.run();
         let Some(session) = self.session.take() else { return };
+        let first_step = self.plan.sources.len();
+        self.watermarks[self.sources.len()..first_step].fill(i64::MAX);
         for sensor in 0..self.sources.len() {
             self.sources[sensor].end_session(&mut self.side);
             self.sources[sensor].state.watermark = i64::MAX;

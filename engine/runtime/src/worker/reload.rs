@@ -42,7 +42,7 @@ impl Worker {
             }
         }
         let named = |worker: &Self, prints: &[u128], keep: &dyn Fn(u128) -> bool| {
-            let named = prints.iter().enumerate().filter(|(_, print)| keep(**print));
+            let named = prints.iter().enumerate().filter(|(stream, print)| !worker.is_said(*stream) && keep(**print));
             named.map(|(stream, _)| worker.plan.stream_name(stream).to_owned()).collect::<Vec<_>>()
         };
         let kept = named(self, &prints, &|print| known.contains_key(&print));
@@ -79,16 +79,17 @@ impl Worker {
     /// A stream that goes on as it was.
     fn take_over(&mut self, stream: usize, old: &mut Self, before: usize) {
         self.watermarks[stream] = old.watermarks[before];
-        match stream.checked_sub(self.sources.len()) {
-            None => std::mem::swap(&mut self.sources[stream], &mut old.sources[before]),
-            Some(step) => std::mem::swap(&mut self.steps[step], &mut old.steps[before - old.sources.len()]),
+        match stream.checked_sub(self.plan.sources.len()) {
+            Some(step) => std::mem::swap(&mut self.steps[step], &mut old.steps[before - old.plan.sources.len()]),
+            None if stream < self.sources.len() => std::mem::swap(&mut self.sources[stream], &mut old.sources[before]),
+            None => {}
         }
     }
 
     /// A stream that begins in an open session. What it reads has been settled: streams come in topological order.
     fn begin_amid(&mut self, stream: usize, old: &Self, from_ns: Option<TimeNs>) {
         let plan = self.plan.clone();
-        let Some(step) = stream.checked_sub(self.sources.len()) else {
+        let Some(step) = stream.checked_sub(self.plan.sources.len()) else {
             let before = old.plan.rig.sensor(&plan.rig.sensors[stream].name).filter(|before| {
                 let (now, then) = (&plan.rig.sensors[stream], &old.plan.rig.sensors[*before]);
                 (now.kind, &now.key) == (then.kind, &then.key)

@@ -7,7 +7,7 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
 use proprio_core::clock::{ClockEvent, ClockFit};
 use proprio_core::rig::Loss;
 use proprio_core::table::system::{self, alert_state};
-use proprio_core::{Acknowledged, Instrument, StreamSchema, TableChunk, TimeNs, rows};
+use proprio_core::{Acknowledged, Instrument, Note, StreamSchema, TableChunk, TimeNs, rows};
 
 use super::judge::{Fate, row_as_json};
 
@@ -125,18 +125,31 @@ impl Side {
         self.others.push((system::CLOCKS, None, rows::batch(&system::clocks(), columns)));
     }
 
-    pub(super) fn note(&mut self, time_ns: TimeNs, author: &str, words: &str) {
-        let columns = vec![int(vec![time_ns]), text(vec![author]), text(vec![words])];
-        self.others.push((system::NOTES, None, rows::batch(&system::notes(), columns)));
+    /// A person's words; gives the row.
+    pub(super) fn note(&mut self, time_ns: TimeNs, note: &Note) -> RecordBatch {
+        let columns = vec![
+            int(vec![time_ns]),
+            text(vec![&note.author]),
+            text(vec![&note.text]),
+            text(vec![note.action.name()]),
+            Arc::new(StringArray::from(vec![note.about.as_deref()])),
+            Arc::new(Float64Array::from(vec![note.value])),
+        ];
+        let row = rows::batch(&system::notes(), columns);
+        self.others.push((system::NOTES, None, row.clone()));
+        row
     }
 
-    /// A person's answers. Whoever records them has seen that they give a score by the rule of that day.
-    pub(super) fn outcome(&mut self, time_ns: TimeNs, author: &str, instrument: Instrument, items: &[Option<u8>]) {
+    /// A person's answers; gives the row. Whoever records them has seen that they give a score by the rule of that day.
+    pub(super) fn outcome(&mut self, time_ns: TimeNs, author: &str, instrument: Instrument, items: &[Option<u8>]) -> Option<RecordBatch> {
         let scored = instrument.score(items);
         let items = serde_json::to_string(items).expect("numbers are JSON");
         let score = match scored {
             Ok(score) => score,
-            Err(error) => return self.reject_payload(system::OUTCOMES, time_ns, "outcome", error.to_string(), items.as_bytes()),
+            Err(error) => {
+                self.reject_payload(system::OUTCOMES, time_ns, "outcome", error.to_string(), items.as_bytes());
+                return None;
+            }
         };
         let columns = vec![
             int(vec![time_ns]),
@@ -147,7 +160,9 @@ impl Side {
             text(vec![&items]),
             text(vec![author]),
         ];
-        self.others.push((system::OUTCOMES, None, rows::batch(&system::outcomes(), columns)));
+        let row = rows::batch(&system::outcomes(), columns);
+        self.others.push((system::OUTCOMES, None, row.clone()));
+        Some(row)
     }
 
     /// A row that says who has seen an alert, with an id of its own: whoever hears it on the wire knows the alert's already.

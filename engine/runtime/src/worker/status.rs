@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Worker;
 use super::device_clock::DeviceClock;
-use super::source::Activity;
+use super::source::{Activity, Source};
 
 /// Counts of one sensor since the worker began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -93,7 +93,7 @@ impl Worker {
     pub fn steps(&self) -> impl Iterator<Item = StepStatus> {
         self.plan.steps.iter().zip(&self.steps).enumerate().map(|(index, (planned, step))| {
             let mut holders = vec![false; self.sources.len()];
-            self.mark_holders(self.sources.len() + index, &mut holders);
+            self.mark_holders(self.plan.sources.len() + index, &mut holders);
             let holds = holders.iter().zip(&self.sources).filter(|(holds, _)| **holds);
             StepStatus {
                 id: planned.id.clone(),
@@ -108,15 +108,19 @@ impl Worker {
 
     /// Marks the sensors that a stream's watermark hangs on: of a step, those of its lowest inputs.
     fn mark_holders(&self, stream: usize, holders: &mut [bool]) {
-        let Some(step) = stream.checked_sub(self.sources.len()) else {
-            holders[stream] = true;
+        let Some(step) = stream.checked_sub(self.plan.sources.len()) else {
+            // A step that reads nothing but what people say goes with the slowest sensor.
+            let lowest = self.lowest_active();
+            let is_held =
+                |(sensor, source): (usize, &Source)| sensor == stream || self.is_said(stream) && Some(source.state.watermark) == lowest;
+            holders.iter_mut().zip(self.sources.iter().enumerate().map(is_held)).for_each(|(holds, held)| *holds |= held);
             return;
         };
         let inputs = &self.plan.steps[step].inputs;
-        let lowest = inputs.iter().map(|input| self.watermarks[*input]).min().unwrap_or(i64::MAX);
+        let lowest = self.awaited(inputs).map(|input| self.watermarks[input]).min().unwrap_or(i64::MAX);
         if lowest == i64::MAX {
             return;
         }
-        inputs.iter().filter(|input| self.watermarks[**input] == lowest).for_each(|input| self.mark_holders(*input, holders));
+        self.awaited(inputs).filter(|input| self.watermarks[*input] == lowest).for_each(|input| self.mark_holders(input, holders));
     }
 }

@@ -64,6 +64,12 @@ impl RunningStep {
         }
     }
 
+    /// The first instant after all rows that a port was given.
+    pub(super) fn earliest(&self, port: usize) -> TimeNs {
+        let newest = self.ports[port].waiting.back().and_then(|rows| rows::times(rows).last().copied());
+        newest.unwrap_or(i64::MIN).max(self.watermark).saturating_add(1)
+    }
+
     /// Rows that wait at all ports.
     pub(super) fn waiting_rows(&self) -> usize {
         self.ports.iter().flat_map(|port| &port.waiting).map(RecordBatch::num_rows).sum()

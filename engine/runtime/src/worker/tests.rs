@@ -1,6 +1,6 @@
 //! Whether the worker keeps its laws: chunking is invisible, every sample is accounted for, barriers deliver all.
 
-mod fixture;
+pub(super) mod fixture;
 mod reloads;
 mod scenario;
 mod sensors;
@@ -81,7 +81,7 @@ fn a_step_waits_for_the_source_that_holds_back_what_it_reads() {
     lab.tell(samples(1, 0, START + TICK, &[1.0; 40]));
     lab.tell(progress(2, START + 30 * TICK));
     let waits: Vec<_> = lab.worker.steps().map(|step| (step.stream, step.waits_for.join(" "))).collect();
-    let due = [("of_a", "imu/a"), ("both", "imu/b"), ("all", "events/c"), ("last", "events/c")];
+    let due = [("of_a", "imu/a"), ("both", "imu/b"), ("all", "events/c"), ("last", "events/c"), ("told", "imu/a")];
     assert_eq!(waits, due.map(|(step, source)| (step.to_owned(), source.to_owned())));
 }
 

@@ -31,6 +31,11 @@ impl Worker {
         for source in &mut self.sources {
             source.state.watermark = source.state.watermark_beside(lowest);
         }
+        // What people say is as far as an idle source.
+        let said = self.sources.len()..self.plan.sources.len();
+        for watermark in &mut self.watermarks[said] {
+            *watermark = lowest.map_or(*watermark, |lowest| lowest.max(*watermark));
+        }
     }
 
     /// The lowest watermark that others wait for; none when every source is idle or has ended.

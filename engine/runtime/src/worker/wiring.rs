@@ -26,7 +26,9 @@ impl Wiring {
             }
         }
         let source_tables: Vec<Option<String>> = plan.rig.sensors.iter().map(|sensor| kept(sensor.kind.name())).collect();
-        let tables = source_tables.iter().chain(plan.steps.iter().map(|step| &step.table)).enumerate();
+        let first_step = plan.sources.len();
+        let of_steps = plan.steps.iter().enumerate().map(|(step, planned)| (first_step + step, &planned.table));
+        let tables = source_tables.iter().enumerate().chain(of_steps);
         let mut streams: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for (stream, table) in tables {
             table.iter().for_each(|table| streams.entry(table.clone()).or_default().push(stream));

@@ -24,15 +24,15 @@ pub fn good() -> Loaded {
 fn steps_come_after_what_they_read_and_a_pattern_is_planned_per_stream() {
     let plan = good().plan;
     let streams: Vec<_> = plan.steps.iter().map(|step| (step.stream.as_str(), step.op, step.key.as_deref(), &step.inputs[..])).collect();
-    // Sensors by name: marks, muscles, pelvis, plate, trunk.
+    // Sensors by name: marks, muscles, pelvis, plate, trunk; then what people say.
     assert_eq!(
         streams,
         [
             ("turn/pelvis", "scale", Some("pelvis"), &[2][..]),
             ("turn/trunk", "scale", Some("trunk"), &[4]),
             ("envelope", "scale", None, &[1]),
-            ("fused", "fuse", None, &[5, 6, 7]),
-            ("high", "watch", None, &[8]),
+            ("fused", "fuse", None, &[7, 8, 9]),
+            ("high", "watch", None, &[10]),
         ]
     );
     let columns: Vec<_> = plan.schema(8).names().collect();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
 use arrow_schema::DataType;
+use proprio_core::note::{Action, Note};
 use proprio_core::recorded::Rejection;
 use proprio_core::rig::RigFile;
 use proprio_core::schema::float;
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use super::super::*;
-use crate::plan::PlannedStep;
+use crate::plan::{PlannedStep, sources};
 
 /// Where the first session begins.
 pub const START: TimeNs = 1_000_000_000_000;
@@ -116,17 +117,19 @@ pub fn full_plan() -> Arc<Plan> {
 /// A step that sums: its id, scale, lag in ticks and what it reads.
 pub type Step<'s> = (&'s str, f64, i64, &'s [&'s str]);
 
-/// Steps over two sensors, over all, and one after another.
-pub const STEPS: [Step<'static>; 4] = [
+/// Steps over two sensors, over all, one after another, and over what people say.
+pub const STEPS: [Step<'static>; 5] = [
     ("of_a", 1.0, 0, &["imu/a"]),
     ("both", 0.5, 3, &["imu/a", "imu/b"]),
     ("all", 2.0, 0, &["both", "events/c", "imu/b"]),
     ("last", 1.0, 7, &["all"]),
+    ("told", 1.0, 2, &["imu/a", "notes"]),
 ];
 
 pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
     let rig = serde_json::from_value::<RigFile>(rig).expect("a rig").resolve();
-    let mut streams: Vec<String> = rig.sensors.iter().map(Sensor::stream).collect();
+    let (source_names, sources): (Vec<String>, Vec<StreamSchema>) = sources(&rig).into_iter().unzip();
+    let mut streams = source_names.clone();
     let mut planned = Vec::new();
     for (id, scale, lag_ticks, from) in steps {
         let inputs = from.iter().map(|name| streams.iter().position(|stream| stream == name).expect("a stream")).collect();
@@ -151,8 +154,8 @@ pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
     };
     Arc::new(Plan {
         pipeline: "p".into(),
-        source_names: rig.sensors.iter().map(Sensor::stream).collect(),
-        sources: rig.sensors.iter().map(Sensor::stream_schema).collect(),
+        source_names,
+        sources,
         rig,
         steps: planned,
         tables: ["imu", "events"].map(table).into(),
@@ -245,6 +248,12 @@ pub fn start() -> Event {
 
 pub fn start_at(session: &str, from_ns: TimeNs, sources: BTreeMap<String, SourceStart>) -> Event {
     decide(Decision::SessionStart { session: session.into(), subject: None, task: None, from_ns, sources, carried: Vec::new() })
+}
+
+/// An override of this value.
+pub fn say(time_ns: TimeNs, value: f64) -> Event {
+    let note = Note { action: Action::Override, value: Some(value), ..Note::plain("anna", "enough") };
+    decide(Decision::Note { time_ns, note })
 }
 
 pub fn stop() -> Event {

@@ -23,7 +23,7 @@ fn a_reload_of_the_same_plan_changes_no_row() {
             chunks.extend(live.advance(messages));
             if chance.next(3) == 0 {
                 let reloaded = live.reload(full_plan(), "run".into());
-                assert_eq!((reloaded.kept.len(), reloaded.fresh.len(), reloaded.chunks.len()), (9, 0, 0));
+                assert_eq!((reloaded.kept.len(), reloaded.fresh.len(), reloaded.chunks.len()), (10, 0, 0));
             }
         }
         assert_eq!(lines(&chunks), straight, "seed {seed}");
@@ -41,7 +41,7 @@ fn a_changed_step_begins_anew_and_its_siblings_go_on() {
         let straight = lines(&worker(&before).advance(&recording));
         let (chunks, reloaded, reached) = reload_at(&before, &after, &recording, 60);
         assert_eq!(reloaded.fresh, ["all", "last"], "and what reads it");
-        assert_eq!(reloaded.kept, ["imu/a", "imu/b", "events/c", "of_a", "both"]);
+        assert_eq!(reloaded.kept, ["imu/a", "imu/b", "events/c", "of_a", "both", "told"]);
         let siblings =
             |lines: Vec<String>| lines.into_iter().filter(|line| !line.starts_with("all/") && !line.starts_with("last/")).collect();
         let (rows, due): (Vec<String>, Vec<String>) = (siblings(lines(&chunks)), siblings(straight));
@@ -115,7 +115,7 @@ fn a_sensor_that_goes_leaves_every_row_it_has_given() {
         let mut chunks = live.advance(&recording[..60]);
         let counts: Vec<_> = live.sources().map(|(counts, _)| counts).collect();
         let reloaded = live.reload(after.clone(), "later".into());
-        assert_eq!(reloaded.removed, ["imu/b", "both", "all", "last"]);
+        assert_eq!(reloaded.removed, ["imu/b", "both", "all", "last", "told"]);
         assert_eq!((&reloaded.kept[..], &reloaded.fresh[..]), (&["imu/a", "events/c", "of_a"].map(String::from)[..], &["of_c".into()][..]));
         assert!(reloaded.chunks.iter().all(|chunk| chunk.run_id == "run" && chunk.position == 59));
         chunks.extend(reloaded.chunks);

@@ -110,6 +110,7 @@ fn happen(lab: &mut Lab, sensors: &mut [Device], chance: &mut Chance, failing: b
             let round_trip = RoundTrip { sent_ns: now_ns - TICK, device_received_ns: received, device_sent_ns: sent, received_ns: now_ns };
             lab.tell(decide(Decision::RoundTrip { sensor, round_trip }));
         }
+        12 => lab.tell(say(now_ns - chance.next(5) as i64 * TICK, chance.next(9) as f64)),
         13 if sensor == 2 => lab.tell(progress(2, now_ns - 3 * TICK)),
         _ => {
             let message = device.sample(now_ns, chance);

@@ -25,7 +25,8 @@ fn a_restored_worker_goes_on_to_the_same_rows_watermarks_and_counts() {
         }
     }
     let tables: BTreeSet<_> = seen.iter().filter_map(|stream| stream.split('/').next()).collect();
-    let due = ["all", "both", "clocks", "events", "imu", "last", "late", "losses", "mapped", "of_a", "rejected", "sessions"];
+    let due =
+        ["all", "both", "clocks", "events", "imu", "last", "late", "losses", "mapped", "notes", "of_a", "rejected", "sessions", "told"];
     assert_eq!(tables, BTreeSet::from(due), "the scenarios have something of everything");
 }
 
