@@ -92,7 +92,7 @@ impl Planned {
         Self { step: Box::new(operator), output, is_alert: false, carries: None }
     }
 
-    /// The same, which can be given the newest row of an earlier session that meets an SQL condition; see [`Operator::carry`].
+    /// The same, which can be given the newest row, of each key of its output, of earlier sessions that meets an SQL condition; see [`Operator::carry`].
     #[must_use]
     pub fn carrying(self, condition: impl Into<String>) -> Self {
         Self { carries: Some(condition.into()), ..self }

@@ -1,67 +1,101 @@
 //! What do a plan's steps find in an earlier session to bring into the next one (contract 6)?
 
+use arrow_cast::display::array_value_to_string;
+use arrow_select::concat::concat_batches;
 use proprio_core::table::system::SESSIONS;
 use proprio_core::{Carried, RecordBatch};
-use proprio_runtime::Plan;
+use proprio_runtime::{Plan, PlannedStep};
 use proprio_tables::{Catalog, Store};
 
 use crate::ask::{quoted, rows};
 
-/// Word for the subject's newest session.
+/// Word for the subject's newest sessions.
 const LAST: &str = "last";
 
-/// The newest row that each step of the plan can carry over from a session, which is named by its id or as [`LAST`].
+/// The newest rows that each step of the plan can carry over, one for each of its keys: of the session that is named, or, for [`LAST`],
+/// of all that the subject has had.
 ///
 /// # Errors
-/// In words for people: no such session, or one that gave nothing to carry over.
+/// In words for people: no such session, or none that gave something to carry over.
 pub async fn over(store: &Store, plan: &Plan, from: &str, subject: Option<&str>) -> Result<Vec<Carried>, String> {
     store.refresh().await;
     let catalog = store.catalog();
-    let session = session(&catalog, from, subject).await?;
+    let sessions = sessions(&catalog, from, subject).await?;
     let mut carried = Vec::new();
-    for step in &plan.steps {
-        let (Some(condition), Some(table)) = (&step.planned.carries, &step.table) else { continue };
-        let key = plan.tables.iter().find(|spec| spec.name == *table).and_then(|spec| spec.key.as_deref()).zip(step.key.as_deref());
-        let key = key.map_or_else(String::new, |(column, key)| format!(" AND \"{column}\" = {}", quoted(key)));
-        let sql =
-            format!("SELECT * FROM \"{table}\" WHERE session = {}{key} AND ({condition}) ORDER BY time_ns DESC LIMIT 1", quoted(&session));
-        let found = query(&catalog, &sql).await?;
-        for batch in found.iter().filter(|batch| batch.num_rows() > 0) {
-            let rows = Carried::of(&step.stream, &session, &step.planned.output, batch).map_err(|error| error.to_string())?;
-            carried.push(rows);
+    for step in plan.steps.iter().filter(|step| step.table.is_some()) {
+        let Some(sql) = newest(plan, step, &sessions) else { continue };
+        let Some(found) = query(&catalog, &sql).await? else { continue };
+        for (session, rows) in by_session(&found)? {
+            carried.push(Carried::of(&step.stream, &session, &step.planned.output, &rows).map_err(|error| error.to_string())?);
         }
     }
     if carried.is_empty() {
+        let of = if from == LAST { "the subject's sessions".to_owned() } else { format!("session {from}") };
         return Err(format!(
-            "session {session} gave nothing that a step of this pipeline can carry over: no calibration passed, nor was a reference learned"
+            "{of} gave nothing that a step of this pipeline can carry over: no calibration passed, nor was anything learned"
         ));
     }
     Ok(carried)
 }
 
-async fn session(catalog: &Catalog, from: &str, subject: Option<&str>) -> Result<String, String> {
+/// SQL for the newest row of each key of a step's output that meets its condition; none for a step that carries nothing over.
+fn newest(plan: &Plan, step: &PlannedStep, sessions: &[String]) -> Option<String> {
+    let (condition, table) = (step.planned.carries.as_ref()?, step.table.as_ref()?);
+    let key = plan.tables.iter().find(|spec| spec.name == *table).and_then(|spec| spec.key.as_deref()).zip(step.key.as_deref());
+    let key = key.map_or_else(String::new, |(column, key)| format!(" AND \"{column}\" = {}", quoted(key)));
+    let sessions = sessions.iter().map(|session| quoted(session)).collect::<Vec<_>>().join(", ");
+    let keys: Vec<String> = step.planned.output.keys.iter().map(|key| format!("\"{key}\"")).collect();
+    let each = if keys.is_empty() { String::new() } else { format!("PARTITION BY {} ", keys.join(", ")) };
+    Some(format!(
+        "SELECT * FROM (SELECT *, row_number() OVER ({each}ORDER BY time_ns DESC) AS age FROM \"{table}\" \
+         WHERE session IN ({sessions}){key} AND ({condition})) WHERE age = 1 ORDER BY session, time_ns"
+    ))
+}
+
+/// The sessions to carry over from.
+async fn sessions(catalog: &Catalog, from: &str, subject: Option<&str>) -> Result<Vec<String>, String> {
     let condition = match (from, subject) {
         (LAST, None) => return Err(format!("`{LAST}` is the subject's newest session: say whose with --subject, or name a session")),
         (LAST, Some(subject)) => format!("subject = {}", quoted(subject)),
         (id, _) => format!("session = {}", quoted(id)),
     };
-    let sql = format!("SELECT session, subject FROM {SESSIONS} WHERE {condition} ORDER BY time_ns DESC LIMIT 1");
+    let sql = format!("SELECT session, subject FROM {SESSIONS}_latest WHERE {condition} ORDER BY session");
     let found = rows(catalog, &sql).await.map_err(|error| error.to_string())?;
-    match found.into_iter().next().map(|row| (row.into_iter(), subject)) {
-        None if from == LAST => Err(format!("{} has no session yet", subject.unwrap_or_default())),
-        None => Err(format!("there is no session {from}")),
-        Some((mut row, subject)) => {
-            let (session, of) = (row.next().flatten().unwrap_or_default(), row.next().flatten());
-            if of.as_deref() == subject {
-                Ok(session)
-            } else {
-                Err(format!("session {session} is not this subject's: what is measured of a person is carried over to nobody else"))
-            }
-        }
+    if found.is_empty() {
+        return Err(if from == LAST {
+            format!("{} has no session yet", subject.unwrap_or_default())
+        } else {
+            format!("there is no session {from}")
+        });
     }
+    let one = |row: Vec<Option<String>>| {
+        let mut row = row.into_iter();
+        let (session, of) = (row.next().flatten().unwrap_or_default(), row.next().flatten());
+        if of.as_deref() == subject {
+            Ok(session)
+        } else {
+            Err(format!("session {session} is not this subject's: what is measured of a person is carried over to nobody else"))
+        }
+    };
+    found.into_iter().map(one).collect()
 }
 
-async fn query(catalog: &Catalog, sql: &str) -> Result<Vec<RecordBatch>, String> {
+/// The rows of each session, which stand together.
+fn by_session(found: &RecordBatch) -> Result<Vec<(String, RecordBatch)>, String> {
+    let column = found.column_by_name("session").expect("every table says the session");
+    let sessions: Result<Vec<String>, _> = (0..found.num_rows()).map(|row| array_value_to_string(column, row)).collect();
+    let mut first = 0;
+    let mut slices = Vec::new();
+    for of_one in sessions.map_err(|error| error.to_string())?.chunk_by(|a, b| a == b) {
+        slices.push((of_one[0].clone(), found.slice(first, of_one.len())));
+        first += of_one.len();
+    }
+    Ok(slices)
+}
+
+async fn query(catalog: &Catalog, sql: &str) -> Result<Option<RecordBatch>, String> {
     let answer = catalog.query(sql).await.map_err(|error| error.to_string())?;
-    answer.collect().await.map_err(|error| error.to_string())
+    let batches = answer.collect().await.map_err(|error| error.to_string())?;
+    let Some(first) = batches.first() else { return Ok(None) };
+    concat_batches(&first.schema(), &batches).map(Some).map_err(|error| error.to_string())
 }
