@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type};
-use arrow_array::{Array, ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, ArrayRef, ArrowPrimitiveType, Float64Array, Int64Array, PrimitiveArray, RecordBatch, StringArray};
+use arrow_schema::SchemaRef;
+use arrow_select::concat::concat as concat_arrays;
 
 use crate::schema::StreamSchema;
 use crate::time::TimeNs;
@@ -66,6 +68,31 @@ pub fn nan_as_null(values: Vec<f64>) -> ArrayRef {
 /// When the columns don't fit the schema, which is a bug in the operator that made them.
 pub fn batch(schema: &StreamSchema, columns: Vec<ArrayRef>) -> RecordBatch {
     RecordBatch::try_new(schema.columns.clone(), columns).expect("an operator's columns fit the schema it planned")
+}
+
+/// The rows of many small batches of one stream as one.
+///
+/// # Panics
+/// When a batch has other columns than `schema`.
+pub fn concat(schema: &SchemaRef, batches: &[RecordBatch]) -> RecordBatch {
+    let column = |index: usize| {
+        let parts: Vec<&dyn Array> = batches.iter().map(|batch| batch.column(index).as_ref()).collect();
+        joined::<Float64Type>(&parts).or_else(|| joined::<Int64Type>(&parts)).unwrap_or_else(|| concat_arrays(&parts).expect("one type"))
+    };
+    let columns = (0..schema.fields().len()).map(column).collect();
+    RecordBatch::try_new(schema.clone(), columns).expect("rows of one stream share its schema")
+}
+
+/// The values of arrays of one type without nulls, one after the other: a copy each, where arrow's own way costs a hundred times that.
+fn joined<T: ArrowPrimitiveType>(parts: &[&dyn Array]) -> Option<ArrayRef> {
+    parts.first()?.as_primitive_opt::<T>()?;
+    let count = parts.iter().map(|part| part.len()).sum();
+    let mut values = Vec::with_capacity(count);
+    for part in parts {
+        let part = part.as_primitive_opt::<T>().filter(|part| part.null_count() == 0)?;
+        values.extend_from_slice(part.values());
+    }
+    Some(Arc::new(PrimitiveArray::<T>::new(values.into(), None)))
 }
 
 /// The rows of `batch` with time ≤ `watermark`, and those after it; both share memory with `batch`.

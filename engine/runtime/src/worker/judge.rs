@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow_array::{Array, RecordBatch, UInt32Array};
-use arrow_schema::DataType;
+use arrow_schema::{DataType, FieldRef};
 use proprio_core::{StreamSchema, rows};
 
 /// What becomes of a sample.
@@ -37,13 +37,13 @@ impl Fate {
     }
 }
 
-/// Per row, whether every required value is there and every value is finite; `None` when all are.
-pub(super) fn finite_rows(samples: &RecordBatch, schema: &StreamSchema) -> Option<Vec<bool>> {
-    let required = |name: &str| schema.columns.field_with_name(name).is_ok_and(|field| !field.is_nullable());
+/// Per row, whether every required value is there and every value is finite; `None` when all are. `measured` are the columns after the
+/// time, as the stream has them.
+pub(super) fn finite_rows(samples: &RecordBatch, measured: &[FieldRef]) -> Option<Vec<bool>> {
     let mut fine: Option<Vec<bool>> = None;
-    for (index, field) in samples.schema_ref().fields().iter().enumerate().skip(1) {
+    for (field, index) in measured.iter().zip(1..) {
         let column = samples.column(index);
-        let must = required(field.name());
+        let must = !field.is_nullable();
         let numbers = (column.data_type() == &DataType::Float64).then(|| rows::floats(samples, index));
         let all_finite = numbers.is_none_or(|numbers| numbers.values().iter().all(|value| value.is_finite()));
         if all_finite && !(must && column.null_count() > 0) {

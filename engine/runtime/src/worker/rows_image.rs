@@ -6,7 +6,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
 use arrow_schema::SchemaRef;
-use arrow_select::concat::concat_batches;
+use proprio_core::rows;
 use serde::de::{self, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, ser};
 
@@ -28,7 +28,7 @@ impl Rows {
         match batches.len() {
             0 => None,
             1 => batches.into_iter().next(),
-            _ => Some(concat_batches(schema, &batches).expect("rows of one stream share its schema")),
+            _ => Some(rows::concat(schema, &batches)),
         }
     }
 
@@ -50,7 +50,7 @@ impl Serialize for Rows {
         let ipc = || {
             let schema = first.schema();
             let mut writer = StreamWriter::try_new(Vec::new(), &schema)?;
-            writer.write(&concat_batches(&schema, &self.0)?)?;
+            writer.write(&rows::concat(&schema, &self.0))?;
             writer.into_inner()
         };
         serializer.serialize_bytes(&ipc().map_err(ser::Error::custom)?)

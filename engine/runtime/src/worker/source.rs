@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BooleanArray, Int64Array, RecordBatch};
+use arrow_schema::FieldRef;
 use proprio_core::clock::{ClockEvent, ClockFit};
 use proprio_core::kind::DEVICE_TIME;
 use proprio_core::recorded::{RoundTrip, SourceStart};
@@ -299,7 +300,7 @@ impl Source {
 
     /// Decides, row by row and in recording order, what becomes of each sample.
     fn judge(&mut self, samples: &Samples, times: &[TimeNs], side: &mut Side) -> Vec<Fate> {
-        let finite = finite_rows(&samples.rows, &self.schema);
+        let finite = finite_rows(&samples.rows, self.measured());
         let mut newest = self.state.newest;
         let mut fates = Vec::with_capacity(times.len());
         for (row, time) in times.iter().enumerate() {
@@ -377,6 +378,12 @@ impl Source {
         }
     }
 
+    /// The measured columns: those between the time's, as [`source_rows`](Self::source_rows) puts them, and the device's.
+    fn measured(&self) -> &[FieldRef] {
+        let fields = self.schema.columns.fields();
+        &fields[3 + usize::from(self.state.clock.is_some())..fields.len() - 1]
+    }
+
     /// The accepted rows of a message in the stream's schema: `time_ns`, `sequence`, `device_time_ns`, where the time was
     /// mapped its uncertainty, the measured columns, the device.
     fn source_rows(&self, samples: &Samples, fates: &[Fate], accepted: usize) -> RecordBatch {
@@ -385,8 +392,7 @@ impl Source {
         let device_times = samples.rows.column_by_name(DEVICE_TIME).unwrap_or(&times).clone();
         let mut columns: Vec<ArrayRef> = vec![times, Arc::new(Int64Array::from_iter_values(sequences)), device_times];
         columns.extend(self.fit().map(|fit| Arc::new(Int64Array::from(vec![fit.uncertainty_ns(); fates.len()])) as ArrayRef));
-        let measured = self.schema.columns.fields().len() - columns.len() - 1;
-        columns.extend(samples.rows.columns()[1..=measured].iter().cloned());
+        columns.extend(samples.rows.columns()[1..=self.measured().len()].iter().cloned());
         let device = self.state.serial.as_deref().map(device_of);
         columns.push(Arc::new(Int64Array::from(vec![device; fates.len()])));
         if accepted < fates.len() {

@@ -58,7 +58,9 @@ impl RunningStep {
     /// Rows for a port. None is at or before the watermark, but for a step that began amid a session, where one input may
     /// lag behind another.
     pub(super) fn give(&mut self, port: usize, rows: RecordBatch) {
-        let (_, rows) = rows::split_at_watermark(&rows, self.watermark);
+        // Cutting costs a slice a column, and there is hardly ever something to cut.
+        let is_ahead = rows::times(&rows).first().is_none_or(|first| *first > self.watermark);
+        let rows = if is_ahead { rows } else { rows::split_at_watermark(&rows, self.watermark).1 };
         if rows.num_rows() > 0 {
             self.ports[port].waiting.push_back(rows);
         }
@@ -124,6 +126,10 @@ impl Port {
     fn take(&mut self, watermark: TimeNs) -> RecordBatch {
         let mut taken = Rows::default();
         while let Some(batch) = self.waiting.pop_front() {
+            if rows::times(&batch).last().is_some_and(|last| *last <= watermark) {
+                taken.push(batch);
+                continue;
+            }
             let (now, later) = rows::split_at_watermark(&batch, watermark);
             taken.push(now);
             if later.num_rows() > 0 {

@@ -35,9 +35,9 @@ fn steps_come_after_what_they_read_and_a_pattern_is_planned_per_stream() {
             ("high", "watch", None, &[10]),
         ]
     );
-    let columns: Vec<_> = plan.schema(8).names().collect();
+    let columns: Vec<_> = plan.schema(10).names().collect();
     assert_eq!(columns, ["pelvis_value", "trunk_value", "envelope_value"]);
-    assert_eq!(plan.schema(5).rate, Some(proprio_core::Rate::hz(100)));
+    assert_eq!(plan.schema(7).rate, Some(proprio_core::Rate::hz(100)));
 }
 
 #[test]
