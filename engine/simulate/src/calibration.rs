@@ -20,7 +20,7 @@ const TAKING_UP_S: f64 = 2.0;
 /// How high the toes are raised.
 const TOE_RAISE_DEG: f64 = 22.0;
 /// How long one raising of the toes takes.
-const TOE_RAISE_S: f64 = 1.0;
+const TOE_RAISE_S: f64 = 0.8;
 /// How far other segments turn in a squat, as shares of the thigh: a leaning shank, a tilting pelvis, a bowing thorax.
 const SHANK_SHARE: f64 = 0.7;
 const PELVIS_SHARE: f64 = 0.5;
@@ -57,9 +57,9 @@ impl Default for Calibration {
     /// A procedure as it should be.
     fn default() -> Self {
         Self {
-            still_s: 3.5,
+            still_s: 3.2,
             repetitions: 6,
-            squat_s: 1.6,
+            squat_s: 1.2,
             flexion_deg: 50.0,
             aside: 0.0,
             twist: 0.0,

@@ -97,12 +97,7 @@ impl Muscle {
         let after_reference_ms = window.onset_ms + self.delay_ms + self.spread_ms * chance.normal();
         let onset_s = at(window.reference) + after_reference_ms / 1000.0;
         let never_was = body.motion.rhythm.sets_off() && onset_s < 0.0;
-        Burst {
-            onset_s,
-            end_s: if never_was { onset_s } else { at(window.until) },
-            after_reference_ms,
-            end_level: 1.0 - self.release,
-        }
+        Burst { onset_s, end_s: if never_was { onset_s } else { at(window.until) }, after_reference_ms, end_level: 1.0 - self.release }
     }
 
     /// The index of a burst that ends before the start of the simulation.

@@ -213,7 +213,7 @@ fn a_calibration_stands_still_moves_about_one_axis_and_sets_off_smoothly() {
                 assert!(lean_deg(segment, still_s).iter().all(|lean| lean.abs() < 1e-6), "{segment:?} at {still_s} s");
             }
             let is_foot = matches!(segment, Segment::Foot(_));
-            let deepest_s = if is_foot { toes_s + 0.5 } else { squats_s + 0.8 };
+            let deepest_s = if is_foot { toes_s + 0.4 } else { squats_s + 0.6 };
             let [ahead, aside] = lean_deg(segment, deepest_s);
             assert!(ahead.abs() > 20.0 && aside.abs() < 1e-9, "{segment:?}: {ahead} {aside}");
         }
@@ -250,7 +250,8 @@ fn a_misplaced_imu_measures_the_same_along_other_axes() {
         let (_, found) = stream(&options, "thigh_left");
         for (instrument, unit) in [("gyro", "rad_per_s"), ("accel", "m_per_s2"), ("mag", "ut")] {
             for row in 0..200 {
-                let along = |columns: &BTreeMap<String, Vec<f64>>| ["x", "y", "z"].map(|axis| columns[&format!("{instrument}_{axis}_{unit}")][row]);
+                let along =
+                    |columns: &BTreeMap<String, Vec<f64>>| ["x", "y", "z"].map(|axis| columns[&format!("{instrument}_{axis}_{unit}")][row]);
                 let [measured, due] = [&found, &expected].map(along);
                 let turned = turn * nalgebra::Vector3::from(measured);
                 assert!((turned - nalgebra::Vector3::from(due)).norm() < 1e-9, "{instrument} {turned} {due:?}");

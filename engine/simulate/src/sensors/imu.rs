@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn integrated_rates_of_turn_give_the_orientation_again() {
         const STEP_S: f64 = 0.001;
-        let calibrating = Options { calibration: Some(Calibration { twist: 0.2, aside: 0.2, ..Calibration::default() }), ..Options::default() };
+        let calibrating =
+            Options { calibration: Some(Calibration { twist: 0.2, aside: 0.2, ..Calibration::default() }), ..Options::default() };
         // A walk; squats; the raising of the toes and the first steps.
         for (options, from_s) in [(Options::default(), 1.0), (calibrating.clone(), 3.0), (calibrating, 18.0)] {
             let body = Body::new(&options);
