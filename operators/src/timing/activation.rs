@@ -179,9 +179,9 @@ impl Config {
             findings.push(finding);
         }
         all.sort_by(|a, b| a.name.cmp(&b.name));
-        for index in 0..all.len() {
-            all[index].is_judged = self.channels.is_empty() || self.channels.contains(&all[index].name);
-            all[index].band_of = index;
+        for (index, channel) in all.iter_mut().enumerate() {
+            channel.is_judged = self.channels.is_empty() || self.channels.contains(&channel.name);
+            channel.band_of = index;
         }
         if self.baseline == Baseline::Contralateral {
             self.pair(port, &mut all, findings);

@@ -190,7 +190,15 @@ fn compare(name: &str, recording: &Recording, found: &Stream, without_mean: bool
         let mut errors = Vec::new();
         for (side, letter) in [("left", "L"), ("right", "R")] {
             let column = format!("{joint}_{side}_{angle}_deg");
-            let one = differences(recording, found, &column, &format!("{letter}{theirs}Angles"), (index, sign), |angles| joint != "foot" || is_ahead(angles), &mut due);
+            let one = differences(
+                recording,
+                found,
+                &column,
+                &format!("{letter}{theirs}Angles"),
+                (index, sign),
+                |angles| joint != "foot" || is_ahead(angles),
+                &mut due,
+            );
             known += one.len();
             errors.extend(if without_mean { centred(&one) } else { one });
         }
