@@ -59,13 +59,14 @@
 //!       6000,left,1,5000000000,62,good,1
 //! ```
 //! ```csv
-//! time_ns,side,channel,start_ns,verdict,trend,over_percent,under_percent,from_percent,to_percent,furthest_sd,reason
-//! 1000000000,left,soleus_left_envelope_v,0,learning,,,,,,,
-//! 2000000000,left,soleus_left_envelope_v,1000000000,learning,,,,,,,
-//! 3000000000,left,soleus_left_envelope_v,2000000000,over,,50.0,0.0,1,1,4.6188,
-//! 4000000000,left,soleus_left_envelope_v,3000000000,unknown,,,,,,,quality: gap
-//! 5000000000,left,soleus_left_envelope_v,4000000000,under,over,0.0,50.0,0,0,-4.6188,
-//! # 5 rows, every bit hashed: 684828e88292b516
+//! time_ns,side,channel,start_ns,verdict,trend,over_percent,under_percent,from_percent,to_percent,furthest_sd,level_percent,reason
+//! 1000000000,left,soleus_left_percent,0,learning,,,,,,,,
+//! 2000000000,left,soleus_left_percent,1000000000,learning,,,,,,,,
+//! 3000000000,left,soleus_left_percent,2000000000,under,,0.0,50.0,0,0,-6.35085,79.646,
+//! 4000000000,left,soleus_left_percent,3000000000,over,over,50.0,50.0,1,1,5.7735,92.0354,
+//! 5000000000,left,soleus_left_percent,4000000000,unknown,,,,,,,,quality: gap
+//! 6000000000,left,soleus_left_percent,5000000000,in_band,over,0.0,0.0,,,0.57735,101.77,
+//! # 6 rows, every bit hashed: b0d89ebb9c9b667e
 //! ```
 
 use std::collections::VecDeque;

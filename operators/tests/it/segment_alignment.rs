@@ -25,7 +25,7 @@ fn procedure(calibration: Calibration, seed: u64) -> Simulation {
 }
 
 fn good() -> Calibration {
-    Calibration { lean_deg: [0.0; 2], squat_s: 2.0, ..Calibration::default() }
+    Calibration { still_s: 3.5, squat_s: 2.0, ..Calibration::default() }
 }
 
 fn port() -> Port {
