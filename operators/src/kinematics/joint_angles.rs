@@ -25,7 +25,8 @@
 //! **Sensor to segment.** Streams of `segment_alignment` among the inputs (`from: [fused, alignment/*]`) say how each sensor sits: angles of
 //! a segment with such a stream are null until its calibration has passed, and `calibration` names those in use, in the segments' order.
 //! With `until_calibrated: provisional` they are given before by `mounting`, so that an alert has something to judge and says why it
-//! stays silent (`withhold: { "the pelvis isn't calibrated": calibration is null }`); nothing else should use them. Without one, `mounting` says which sensor axes point forward and up; by default x forward and y up.
+//! stays silent (`withhold: { "the pelvis isn't calibrated": calibration is null }`); nothing else should use them. A segment without such a
+//! stream goes by `mounting`, which says which sensor axes point forward and up; by default x forward and y up.
 //! `neutral: 2 s` takes out what is left: the mean pose of the first two seconds without motion (no segment turns by more than
 //! 3°) becomes the pose in which all angles are zero, each sensor's forward axis, made level, facing ahead. Until then
 //! the angles are null. A sensor turned about the vertical against its segment mixes flexion with adduction still: that is what a functional
@@ -216,7 +217,7 @@ impl Configure for Config {
 }
 
 impl Config {
-    /// The feet whose progression the input tells: all that have a heading in common with the lab, or the pelvis.
+    /// The feet whose progression the input tells: those that have a heading in common with the lab, or with the pelvis.
     fn feet(&self, segments: &[Segment]) -> Vec<FootPart> {
         let is_headed = |segment: &Segment| self.neutral.is_some() || segment.frame != "earth_up";
         let is_told = self.progression == Progression::Lab || segments.iter().any(|segment| segment.name == "pelvis" && is_headed(segment));
@@ -241,6 +242,9 @@ impl Config {
         }
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
+        }
+        if self.progression == Progression::Pelvis && segments.iter().all(|segment| segment.name != "pelvis") {
+            findings.push(PlanFinding::config("/progression", format!("`{}` has no rotation of `pelvis`", port.stream)));
         }
         if self.until_calibrated == UntilCalibrated::Provisional && calibrations.is_empty() {
             let finding = PlanFinding::config("/until_calibrated", "no calibration is among the inputs");

@@ -183,6 +183,16 @@ fn a_neutral_pose_takes_out_how_sensors_sit_and_where_their_heading_began() {
 fn planning_finds_what_has_no_meaning() {
     let findings = plan("earth_up", json!({})).expect_err("no common heading");
     assert!(findings.iter().all(|finding| finding.message.contains("no common heading")), "{findings:#?}");
+    let bare = StreamSchema::new(
+        port("earth_enu").schema.columns.fields()[17..21].iter().map(|field| field.as_ref().clone()).collect(),
+        &[],
+        None,
+    );
+    let registration = proprio_operators::operator("joint_angles").expect("joint_angles is registered");
+    let config = json!({ "progression": "pelvis", "until_calibrated": "provisional" });
+    let findings = (registration.plan)(config, &[Port { stream: "fused".to_owned(), schema: bare }]).expect_err("there is a foot alone");
+    let with = |text: &str| findings.iter().any(|finding| finding.message.contains(text));
+    assert!(with("no rotation of `pelvis`") && with("no calibration is among the inputs"), "{findings:#?}");
     let config = json!({ "neutral": "0 s", "heading": "5 deg", "mounting": { "head": { "forward": "x", "up": "-x" } } });
     let findings = plan("sensor", config).expect_err("all of it is wrong");
     let with = |text: &str| findings.iter().filter(|finding| finding.message.contains(text)).count();

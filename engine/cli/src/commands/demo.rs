@@ -35,8 +35,8 @@ pub struct Args {
     /// Data directory; each demo is a session of its own.
     #[arg(long, default_value = "data/demo", value_name = "DIR")]
     data: PathBuf,
-    /// How long the session takes: 28 s of calibration, then walking.
-    #[arg(long, default_value = "75 s", value_parser = super::play::duration)]
+    /// How long the session takes: 24 s of calibration, then walking.
+    #[arg(long, default_value = "70 s", value_parser = super::play::duration)]
     duration: proprio_core::quantity::Duration,
     /// How fast: `1`, `10`, or `max`.
     #[arg(long, default_value = "max")]

@@ -43,7 +43,7 @@ pub struct Args {
     #[arg(long = "impair", value_parser = impairment, value_name = "NAME=VALUE:SIDE")]
     impairments: Vec<Impairment>,
     /// Begin with the calibration procedure (standing still, squats, raising the toes), and how it goes: `good`, `few-repetitions`,
-    /// `twisting`, `other-pose` or `swaying`. It takes about 28 s of the duration.
+    /// `twisting`, `other-pose` or `swaying`. It takes about 24 s of the duration.
     #[arg(long, value_parser = calibration, value_name = "HOW")]
     calibration: Option<Calibration>,
     /// IMUs sit askew on their segments, turned about each axis by a random angle of this standard deviation.
