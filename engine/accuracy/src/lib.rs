@@ -15,6 +15,7 @@ mod simulated;
 mod simulated_walk;
 mod statistics;
 mod suites;
+mod table;
 mod worn;
 
 pub use bench::{Bench, Cost, Stream};
@@ -22,4 +23,6 @@ pub use error::AccuracyError;
 pub use figure::{Better, Figure, Standing};
 pub use recorded::Recorded;
 pub use report::{Report, Row, Skipped, run};
+pub use simulated::Simulated;
 pub use suites::{SUITES, Suite, chosen, streams};
+pub use table::write_csv;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use proprio_core::{Kind, Port, TimeNs};
+use proprio_operators::kernels::quaternion::{Quaternion, from_axes};
 use proprio_simulate::{Body, Options, Simulation, TruthEvent, rig_file};
 
 use crate::bench::Stream;
@@ -18,6 +19,7 @@ pub struct Simulated {
     /// The true movement, by seconds since the start.
     pub body: Body,
     start_ns: TimeNs,
+    placements: BTreeMap<String, Quaternion>,
 }
 
 impl Simulated {
@@ -51,7 +53,13 @@ impl Simulated {
             (sensor.name.clone(), (port, rows))
         };
         let streams = simulation.rig().sensors.iter().zip(&packets).map(stream).collect();
-        Ok(Self { streams, truth: simulation.truth(), body: simulation.body().clone(), start_ns })
+        let placement = |sensor: &proprio_core::Sensor| {
+            let turn = simulation.segment_from_sensor(&sensor.name);
+            let [x, y, z] = [0, 1, 2].map(|axis| [0, 1, 2].map(|row| turn[(row, axis)]));
+            (sensor.name.clone(), from_axes(x, y, z))
+        };
+        let placements = simulation.rig().sensors.iter().filter(|sensor| sensor.kind == Kind::Imu).map(placement).collect();
+        Ok(Self { streams, truth: simulation.truth(), body: simulation.body().clone(), start_ns, placements })
     }
 
     /// The sensors' streams that were simulated and have rows, by name.
@@ -62,6 +70,11 @@ impl Simulated {
     /// One sensor's rows.
     pub fn stream(&self, sensor: &str) -> Stream {
         self.streams[sensor].clone()
+    }
+
+    /// How an IMU really sits: the rotation from its axes to its segment's.
+    pub fn segment_from_sensor(&self, sensor: &str) -> Quaternion {
+        self.placements[sensor]
     }
 
     /// The times of a true event, in seconds since the start.

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use proprio_core::quantity::Duration;
+use proprio_core::quantity::{Angle, Duration};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
@@ -108,6 +108,13 @@ pub struct SimulateFile {
     /// Impairments, such as `pelvic-drop=8deg:left`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub impair: Vec<String>,
+    /// How the calibration procedure goes that the session begins with: `good`, `few-repetitions`, `twisting`, `other-pose` or `swaying`; by
+    /// default there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
+    /// Standard deviation of the angles, about each axis, by which IMUs sit askew on their segments; by default their axes are their segments'.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub placement: Option<Angle>,
 }
 
 impl Serialize for Keep {

@@ -4,7 +4,7 @@ use std::f64::consts::{FRAC_2_PI, PI, TAU};
 
 use proprio_core::rig::Side;
 
-use crate::body::Body;
+use crate::body::{Body, Moment};
 use crate::curve::{Curve, rest};
 use crate::motion::{ANKLE_HEIGHT_M, Motion};
 use crate::options::{Layout, Options};
@@ -37,6 +37,18 @@ pub struct Reaction {
     pub cop_m: [f64; 2],
 }
 
+impl Reaction {
+    /// This reaction by a share, and another by the rest.
+    fn mixed(self, share: f64, other: Self) -> Self {
+        let mix = |a: f64, b: f64| share * a + (1.0 - share) * b;
+        Self {
+            force_n: std::array::from_fn(|i| mix(self.force_n[i], other.force_n[i])),
+            free_moment_n_m: mix(self.free_moment_n_m, other.free_moment_n_m),
+            cop_m: std::array::from_fn(|i| mix(self.cop_m[i], other.cop_m[i])),
+        }
+    }
+}
+
 impl Ground {
     /// The ground under the subject that `options` describe.
     pub fn new(options: &Options, motion: &Motion) -> Self {
@@ -49,8 +61,16 @@ impl Ground {
         Self { is_walking, cycle_s, first, third: first * ratio, load }
     }
 
-    /// What the plate under one foot measures without noise; exactly zero in swing.
-    pub fn reaction(&self, body: &Body, side: Side, phase: f64) -> Reaction {
+    /// What the plate under one foot measures without noise; exactly zero in swing. In a calibration procedure it carries half of the weight.
+    pub(crate) fn reaction(&self, body: &Body, side: Side, at: &Moment) -> Reaction {
+        let task = self.of_task(body, side, at.phase);
+        let Some((held, ahead_m)) = &at.held else { return task };
+        let ankle = held.ankle(side, *ahead_m);
+        let upright = Reaction { force_n: [0.0, 0.0, 0.5 * body.weight_n], free_moment_n_m: 0.0, cop_m: [ankle.x + 0.03, ankle.y] };
+        upright.mixed(held.share, task)
+    }
+
+    fn of_task(&self, body: &Body, side: Side, phase: f64) -> Reaction {
         let stride = Motion::side_phase(side, phase);
         let u = stride - stride.floor();
         if u >= body.motion.stance {

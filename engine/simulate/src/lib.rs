@@ -6,7 +6,7 @@
 //!
 //! **Frames.** The lab frame is east, north, up (ENU), in metres; the subject walks east on an endless walkway whose two
 //! plates follow the feet: the first takes every left contact, the second every right one. Segments have ISB axes
-//! (X forward, Y up, Z right), and **every IMU's axes are its segment's axes**. An accelerometer measures specific force
+//! (X forward, Y up, Z right), and **every IMU's axes are its segment's axes** unless [`Placement`] says otherwise. An accelerometer measures specific force
 //! (+9.81 m/s² upward at rest); the magnetic field has a dip of 66° and no declination. Pelvis angles are about zero in
 //! upright stance; the reported obliquity is positive with the right side up, and a drop is positive on either side.
 //!
@@ -16,9 +16,10 @@
 //!
 //! **Movement.** A stride is a function of a phase that advances at a slowly wandering rate. Feet roll over the heel, stay
 //! flat and roll over the ball exactly on the ground; hips follow the pelvis; thighs and shanks come from a two-link leg.
-//! Gyroscopes and accelerometers measure the derivatives of exactly this movement.
+//! Gyroscopes and accelerometers measure the derivatives of exactly this movement. A session may begin with a [`Calibration`] procedure.
 
 mod body;
+mod calibration;
 mod clock;
 mod curve;
 mod force;
@@ -34,8 +35,9 @@ mod truth;
 mod way;
 
 pub use body::{Body, Pose, Segment};
+pub use calibration::Calibration;
 pub use layout::{MARKERS_FULL, MARKERS_LEAN, rig_file};
-pub use options::{ClockJump, Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide, Way};
+pub use options::{ClockJump, Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide, Placement, Way};
 pub use random::Random;
 pub use simulation::{Count, Delivery, Payload, Simulation};
 pub use truth::TruthEvent;

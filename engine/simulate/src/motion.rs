@@ -18,7 +18,7 @@ pub const HALF_HIP_WIDTH_M: f64 = 0.085;
 /// Height of the ankle over the sole.
 pub const ANKLE_HEIGHT_M: f64 = 0.08;
 /// Where the heel meets the ground, from the ankle, in the foot's axes.
-const HEEL_M: (f64, f64) = (-0.055, -ANKLE_HEIGHT_M);
+pub const HEEL_M: (f64, f64) = (-0.055, -ANKLE_HEIGHT_M);
 /// Where the ball of the foot meets the ground.
 const BALL_M: (f64, f64) = (0.13, -ANKLE_HEIGHT_M);
 /// The phase at which the pelvis passes over the flat ankle.
@@ -36,6 +36,18 @@ pub struct Angles {
     pub obliquity: f64,
     /// About the vertical: positive turns left.
     pub rotation: f64,
+}
+
+impl Angles {
+    /// These angles by a share, and others by the rest.
+    pub fn mixed(self, share: f64, other: Self) -> Self {
+        let mix = |a: f64, b: f64| share * a + (1.0 - share) * b;
+        Self {
+            tilt: mix(self.tilt, other.tilt),
+            obliquity: mix(self.obliquity, other.obliquity),
+            rotation: mix(self.rotation, other.rotation),
+        }
+    }
 }
 
 /// The movement of a subject as functions of phase; the left foot makes contact at whole phases, the right one at halves.
@@ -83,9 +95,18 @@ impl Motion {
         let expression = 1.0 + 0.1 * random.signed();
         let (cycle_s, length_m, stance) =
             if is_walking { (120.0 / options.cadence_steps_per_min, options.stride_length_m(), 0.62) } else { (16.0, 0.0, 0.625) };
-        let phase_at_start = if is_walking { 0.7 } else { 0.53 };
+        // Who sets off does so from a phase in which both feet are on the ground.
+        let phase_at_start = match (is_walking, options.calibration.is_some()) {
+            (true, false) => 0.7,
+            (true, true) => 0.06,
+            (false, _) => 0.53,
+        };
+        let rhythm = Rhythm::new(options.seed, cycle_s, length_m, phase_at_start, options.stride_variation);
         let mut motion = Self {
-            rhythm: Rhythm::new(options.seed, cycle_s, length_m, phase_at_start, options.stride_variation),
+            rhythm: match &options.calibration {
+                Some(calibration) => rhythm.setting_off(calibration.task_s()),
+                None => rhythm,
+            },
             stance,
             is_walking,
             hip_height_m: 0.0,
@@ -327,7 +348,7 @@ impl FootCurves {
 }
 
 /// Forward and upward offset of the ankle when the foot is pitched about a point of its sole that stays in place.
-fn roll(pitch: f64, pivot: (f64, f64)) -> (f64, f64) {
+pub fn roll(pitch: f64, pivot: (f64, f64)) -> (f64, f64) {
     let (sin, cos) = libm::sincos(pitch);
     (pivot.0 - pivot.0 * cos + pivot.1 * sin, pivot.1 - pivot.0 * sin - pivot.1 * cos)
 }

@@ -87,19 +87,17 @@ impl Muscle {
         }
     }
 
-    /// Burst `index`; bursts are counted through all strides and lie in order without overlap.
+    /// Burst `index`; bursts are counted through all strides and lie in order without overlap. One of a stride before the subject set off
+    /// is empty.
     pub fn burst(&self, body: &Body, index: i64) -> Burst {
         let per_stride = self.windows.len() as i64;
         let (stride, window) = (index.div_euclid(per_stride), self.windows[index.rem_euclid(per_stride) as usize]);
         let at = |side_phase: f64| body.motion.rhythm.time_at(crate::motion::Motion::phase_of(self.side, stride as f64 + side_phase));
         let mut chance = Random::new(self.seed ^ (index as u64).wrapping_mul(0xd6e8_feb8_6659_fd93), &self.name);
         let after_reference_ms = window.onset_ms + self.delay_ms + self.spread_ms * chance.normal();
-        Burst {
-            onset_s: at(window.reference) + after_reference_ms / 1000.0,
-            end_s: at(window.until),
-            after_reference_ms,
-            end_level: 1.0 - self.release,
-        }
+        let onset_s = at(window.reference) + after_reference_ms / 1000.0;
+        let never_was = body.motion.rhythm.sets_off() && onset_s < 0.0;
+        Burst { onset_s, end_s: if never_was { onset_s } else { at(window.until) }, after_reference_ms, end_level: 1.0 - self.release }
     }
 
     /// The index of a burst that ends before the start of the simulation.

@@ -3,6 +3,8 @@
 use proprio_core::rig::Side;
 use proprio_core::{Kind, TimeNs};
 
+use crate::calibration::Calibration;
+
 /// Everything that a simulation depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -10,7 +12,7 @@ pub struct Options {
     pub rig: String,
     /// Seed of everything random: the same options give the same bytes.
     pub seed: u64,
-    /// How long, in seconds of the rig's clock.
+    /// How long, in seconds of the rig's clock, the calibration included.
     pub duration_s: f64,
     /// Event time of the first sample.
     pub start_ns: TimeNs,
@@ -24,6 +26,10 @@ pub struct Options {
     pub mass_kg: f64,
     /// Standard deviation of stride time and stride length as a share of the mean.
     pub stride_variation: f64,
+    /// The calibration procedure that the session begins with; none when the subject is in the midst of the task from the start.
+    pub calibration: Option<Calibration>,
+    /// How the IMUs sit on their segments.
+    pub placement: Placement,
     /// What is wrong with the subject.
     pub impairments: Impairments,
     /// What is wrong on the way from the sensors.
@@ -63,6 +69,8 @@ impl Options {
             walking_speed_m_per_s: 1.25,
             mass_kg: 72.0,
             stride_variation: 0.02,
+            calibration: None,
+            placement: Placement::default(),
             impairments: Impairments::default(),
             faults: Faults { dropout, ..Faults::default() },
             clocks: Clocks::default(),
@@ -83,6 +91,21 @@ pub enum Layout {
     FullLab,
     /// Standing on one leg and the other in turn, 6 s each; sensors as for walking.
     Standing,
+}
+
+/// How IMUs sit on their segments.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub enum Placement {
+    /// Their axes are their segments'.
+    #[default]
+    Aligned,
+    /// Each is turned about each axis by a normal angle of this standard deviation.
+    Error {
+        /// In degrees.
+        sd_deg: f64,
+    },
+    /// Each in any direction.
+    Anyhow,
 }
 
 /// A value for the left and for the right.
@@ -238,10 +261,13 @@ impl Options {
             ("the EMG rise time in ms", self.emg_rise_ms, 0.0, 100.0),
             ("the packet length in ms", self.packet_ms, 1.0, 2000.0),
         ];
+        let error_deg = if let Placement::Error { sd_deg } = self.placement { sd_deg } else { 0.0 };
+        let figures = figures.into_iter().chain([("the placement error in deg", error_deg, 0.0, 45.0)]);
+        let figures = figures.chain(self.calibration.iter().flat_map(Calibration::figures));
         let jumps = self.clocks.jumps.iter();
         let jumps =
             jumps.flat_map(|jump| [("when a clock is set, in s", jump.at_s, 0.0, 1e6), ("a clock's jump in ms", jump.by_ms, -1e9, 1e9)]);
-        let wrong = figures.into_iter().chain(jumps).find(|(_, value, from, to)| !(*from..=*to).contains(value));
+        let wrong = figures.chain(jumps).find(|(_, value, from, to)| !(*from..=*to).contains(value));
         wrong.map_or(Ok(()), |(name, value, from, to)| Err(OptionsError { name, value, from, to }))
     }
 }

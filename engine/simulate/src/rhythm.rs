@@ -1,17 +1,25 @@
 //! When does each stride happen, and how far does it go? A phase that advances at a slowly wandering rate.
 //!
 //! Stride times of walking people wander over many strides rather than jump, so the rate is modulated by slow waves;
-//! everything stays smooth, and any instant can be asked for without the ones before it.
+//! everything stays smooth, and any instant can be asked for without the ones before it. A subject who does something else first
+//! stands in the first phase until then, and sets off smoothly.
 
 use std::f64::consts::TAU;
 
 use crate::random::Random;
+
+/// How long the rate takes from nothing to that of the task, for a subject who sets off.
+const SETTING_OFF_S: f64 = 1.5;
+/// Phases before the first one of a subject who sets off never were: their times lie so far before the start at least.
+const NEVER_S: f64 = -1.0;
 
 /// Phase, in cycles, as a function of time, and the distance walked as a function of phase.
 #[derive(Clone, Debug)]
 pub struct Rhythm {
     cycles_per_s: f64,
     phase_at_start: f64,
+    /// When the subject sets off; none who has been moving before the start.
+    sets_off_s: Option<f64>,
     time_waves: [Wave; 4],
     length_m: f64,
     length_waves: [Wave; 3],
@@ -53,21 +61,42 @@ impl Rhythm {
             wave.frequency *= cycles_per_s;
         }
         let length_waves = Wave::slow([0.061, 0.13, 0.27], variation, &mut random);
-        Self { cycles_per_s, phase_at_start, time_waves, length_m, length_waves }
+        Self { cycles_per_s, phase_at_start, sets_off_s: None, time_waves, length_m, length_waves }
+    }
+
+    /// The same rhythm of a subject who stands in its first phase until `sets_off_s`.
+    pub fn setting_off(mut self, sets_off_s: f64) -> Self {
+        self.phase_at_start -= self.time_waves.iter().map(|wave| wave.value(0.0)).sum::<f64>();
+        self.sets_off_s = Some(sets_off_s);
+        self
+    }
+
+    /// Whether the subject stands in the first phase before setting off.
+    pub fn sets_off(&self) -> bool {
+        self.sets_off_s.is_some()
     }
 
     /// Phase in cycles at `time_s` since the start.
     pub fn phase(&self, time_s: f64) -> f64 {
+        let time_s = self.sets_off_s.map_or(time_s, |from_s| gone_s(time_s - from_s));
         let wander: f64 = self.time_waves.iter().map(|wave| wave.value(time_s)).sum();
         self.phase_at_start + self.cycles_per_s * time_s + wander
     }
 
-    /// The time at which `phase` is reached: the inverse of [`phase`](Self::phase), to better than a nanosecond.
+    /// The time at which `phase` is reached: the inverse of [`phase`](Self::phase), to better than a nanosecond. For one before the
+    /// first phase of a subject who sets off, a time before the start.
     pub fn time_at(&self, phase: f64) -> f64 {
+        let gone_s = self.gone_at(phase);
+        self.sets_off_s.map_or(gone_s, |from_s| if gone_s < 0.0 { gone_s + NEVER_S } else { from_s + since_setting_off_s(gone_s) })
+    }
+
+    /// How long the subject has gone at full rate when `phase` is reached.
+    fn gone_at(&self, phase: f64) -> f64 {
         let mut time_s = (phase - self.phase_at_start) / self.cycles_per_s;
         for _ in 0..12 {
             let rate: f64 = self.cycles_per_s + self.time_waves.iter().map(|wave| wave.rate(time_s)).sum::<f64>();
-            let step = (self.phase(time_s) - phase) / rate;
+            let wander: f64 = self.time_waves.iter().map(|wave| wave.value(time_s)).sum();
+            let step = (self.phase_at_start + self.cycles_per_s * time_s + wander - phase) / rate;
             time_s -= step;
             if step.abs() < 1e-11 {
                 break;
@@ -82,9 +111,41 @@ impl Rhythm {
     }
 }
 
+/// How long someone would have gone at full rate who set off `since_s` ago: the integral of a quintic step of the rate.
+fn gone_s(since_s: f64) -> f64 {
+    let x = (since_s / SETTING_OFF_S).clamp(0.0, 1.0);
+    let rising = SETTING_OFF_S * x * x * x * x * (2.5 + x * (x - 3.0));
+    rising + (since_s - SETTING_OFF_S).max(0.0)
+}
+
+/// The inverse of [`gone_s`], by halving, to better than a nanosecond.
+fn since_setting_off_s(gone: f64) -> f64 {
+    let rising_s = SETTING_OFF_S / 2.0;
+    if gone >= rising_s {
+        return gone + rising_s;
+    }
+    let (mut from, mut to) = (0.0, SETTING_OFF_S);
+    while to - from > 1e-11 {
+        let middle = 0.5 * (from + to);
+        if gone_s(middle) < gone { from = middle } else { to = middle }
+    }
+    0.5 * (from + to)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_sets_off_stands_first_and_goes_on_as_everybody() {
+        let rhythm = Rhythm::new(7, 1.09, 1.36, 0.06, 0.02).setting_off(20.0);
+        assert!((0..=20).all(|second| (rhythm.phase(f64::from(second)) - 0.06).abs() < 1e-12));
+        for phase in [0.061, 0.2, 0.6, 0.75, 3.0, 40.0] {
+            let time_s = rhythm.time_at(phase);
+            assert!(time_s > 20.0 && (rhythm.phase(time_s) - phase).abs() < 1e-9, "{phase} at {time_s}");
+        }
+        assert!(rhythm.time_at(0.05) < 0.0, "what was before never was");
+    }
 
     #[test]
     fn times_invert_phases_and_strides_vary_as_asked() {

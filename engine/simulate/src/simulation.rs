@@ -5,6 +5,7 @@ use std::collections::BinaryHeap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
+use nalgebra::Matrix3;
 use proprio_core::recorded::Packet;
 use proprio_core::rig::{RigFile, Side};
 use proprio_core::rows::{batch, nan_as_null};
@@ -17,7 +18,7 @@ use crate::force::Ground;
 use crate::layout::{IMUS, markers, rig_file};
 use crate::options::{Options, OptionsError};
 use crate::random::Random;
-use crate::sensors::{Emg, Imu, Markers, Plate};
+use crate::sensors::{Emg, Imu, Markers, Plate, placement};
 use crate::truth::{Truth, TruthEvent};
 use crate::way::Travel;
 
@@ -135,7 +136,7 @@ impl Simulation {
         let sources: Vec<Source> = rig.sensors.iter().map(|sensor| Source::new(sensor, &options, &body)).collect();
         let sampled = rig.sensors.iter().zip(&sources).filter(|(sensor, _)| sensor.kind.is_sampled());
         let drifts: Vec<(String, f64)> = sampled.map(|(sensor, source)| (sensor.name.clone(), source.clock.fast * 1e6)).collect();
-        let truth = Truth::new(&options, &body, &drifts);
+        let truth = Truth::new(&options, &body, &rig, &drifts);
         let blocks = (options.duration_s * 1000.0 / options.packet_ms).ceil() as u64;
         Ok(Self { options, rig, body, sources, truth, drifts, waiting: BinaryHeap::new(), ordinal: 0, block: 0, blocks })
     }
@@ -160,9 +161,14 @@ impl Simulation {
         &self.body
     }
 
+    /// How the IMU of that name sits: the matrix from its axes to its segment's.
+    pub fn segment_from_sensor(&self, sensor: &str) -> Matrix3<f64> {
+        placement(sensor, &self.options).into_inner()
+    }
+
     /// The whole truth at once, in order of time; needs memory for all of it.
     pub fn truth(&self) -> Vec<TruthEvent> {
-        Truth::new(&self.options, &self.body, &self.drifts).until(&self.body, self.options.duration_s)
+        Truth::new(&self.options, &self.body, &self.rig, &self.drifts).until(&self.body, self.options.duration_s)
     }
 
     /// Event time of an instant of the truth.
@@ -302,7 +308,7 @@ impl Source {
             Kind::Imu => {
                 let (_, _, segment, place_m) =
                     IMUS.into_iter().find(|(name, ..)| *name == sensor.name).expect("the rig is made from this table");
-                Generator::Imu(Imu::new(segment, place_m, options.noise, random))
+                Generator::Imu(Imu::new(segment, place_m, placement(&sensor.name, options), options.noise, random))
             }
             Kind::Emg => Generator::Emg(Emg::new(options, body, rate.hertz())),
             Kind::Force => Generator::Plate(Plate::new(side, Ground::new(options, &body.motion), options.noise, random)),

@@ -1,11 +1,14 @@
 //! What really happened? Contacts, muscle onsets, pelvic obliquity and its peaks, and the impairments behind them.
 
 use proprio_core::rig::Side;
+use proprio_core::{Kind, Rig};
 
 use crate::body::Body;
+use crate::calibration::Calibration;
 use crate::motion::{Motion, sign};
 use crate::muscles::{Muscle, muscles};
-use crate::options::{Layout, Options};
+use crate::options::{Layout, Options, Placement};
+use crate::sensors::placement;
 
 /// Rows a second of the truth's continuous values.
 const OBLIQUITY_PER_S: f64 = 50.0;
@@ -22,6 +25,9 @@ const LEAD_S: f64 = 0.5;
 /// | `pelvis_obliquity_deg` | obliquity, right side up positive, 50 times a second |
 /// | `peak_pelvic_drop_<side>_deg` | the greatest drop to the other side while standing on this one alone, at its instant |
 /// | `impairment_<name>_<side>_<unit>` | how far each impairment goes, at the start |
+/// | `static_pose` | seconds of quiet standing that begin here, in a calibration |
+/// | `functional_squat`, `functional_toe_raise` | its number, from 1, where it begins |
+/// | `placement_<sensor>_<x, y or z>_deg` | rotation vector from an IMU's axes to its segment's, at the start, where there is an error |
 /// | `clock_drift_<sensor>_ppm` | how fast each sensor's clock runs, at the start |
 /// | `body_weight_n` | weight, at the start |
 #[derive(Clone, Debug, PartialEq)]
@@ -45,8 +51,8 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// The truth of a simulation; `drifts` are the sensors' names and clock drifts.
-    pub fn new(options: &Options, body: &Body, drifts: &[(String, f64)]) -> Self {
+    /// The truth of a simulation of a rig; `drifts` are the sensors' names and clock drifts.
+    pub fn new(options: &Options, body: &Body, rig: &Rig, drifts: &[(String, f64)]) -> Self {
         let first_stride = |side| Motion::side_phase(side, body.motion.rhythm.phase(0.0)).floor() as i64 - 1;
         let bursts = muscles(options).into_iter().map(|muscle| (first_burst(&muscle, body), muscle)).map(|(index, muscle)| (muscle, index));
         let mut pending = Vec::new();
@@ -61,6 +67,15 @@ impl Truth {
             at_start(format!("clock_drift_{sensor}_ppm"), *ppm);
         }
         at_start("body_weight_n".to_owned(), body.weight_n);
+        if options.placement != Placement::Aligned {
+            for sensor in rig.sensors.iter().filter(|sensor| sensor.kind == Kind::Imu) {
+                let turn = placement(&sensor.name, options).scaled_axis();
+                for (axis, radians) in ["x", "y", "z"].into_iter().zip(turn.iter()) {
+                    at_start(format!("placement_{}_{axis}_deg", sensor.name), radians.to_degrees());
+                }
+            }
+        }
+        pending.extend(options.calibration.iter().flat_map(Calibration::truth));
         Self {
             is_walking: options.layout != Layout::Standing,
             strides: [first_stride(Side::Left), first_stride(Side::Right)],

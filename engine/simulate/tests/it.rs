@@ -9,7 +9,9 @@ use proprio_core::rig::Side;
 use proprio_core::rows::{float_or_nan, floats, strings, times};
 use proprio_core::time::SECOND_NS;
 use proprio_core::{ClockEvent, ClockFit, Kind, TimeNs};
-use proprio_simulate::{ClockJump, Faults, Impairments, Layout, Options, Payload, PerSide, Segment, Simulation, Way};
+use proprio_simulate::{
+    Calibration, ClockJump, Faults, Impairments, Layout, Options, Payload, PerSide, Placement, Segment, Simulation, Way,
+};
 
 fn simulate(options: &Options) -> Simulation {
     Simulation::new(options.clone()).expect("sound options")
@@ -190,6 +192,80 @@ fn feet_and_knees_move_as_a_leg_allows() {
         eprintln!("{cadence} steps/min, {speed} m/s: knee from {:.1}° to {:.1}°, toe {least_toe:.5} m", knees.0, knees.1);
         assert!(least_toe > -1e-4 && least_heel > -1e-4, "feet stay above ground: {least_toe} {least_heel}");
         assert!(knees.0 > 1.0 && knees.0 < 20.0 && (45.0..80.0).contains(&knees.1), "{knees:?}");
+    }
+}
+
+#[test]
+fn a_calibration_stands_still_moves_about_one_axis_and_sets_off_smoothly() {
+    for layout in [Layout::Walking, Layout::Standing] {
+        let calibration = Calibration { sway_deg_per_s: 0.0, ..Calibration::default() };
+        let options = Options { calibration: Some(calibration.clone()), ..ideal(layout, 50.0) };
+        let simulation = simulate(&options);
+        let sides = [Side::Left, Side::Right];
+        let limbs = [Segment::Thigh, Segment::Shank, Segment::Foot].into_iter().flat_map(|limb| sides.map(limb));
+        let lean_deg = |segment: Segment, time_s: f64| {
+            let axes = simulation.body().pose(segment, time_s).lab_from_segment;
+            [axes[(2, 0)].atan2(axes[(2, 1)]).to_degrees(), axes[(2, 2)].asin().to_degrees()]
+        };
+        let ((squats_s, squats_end_s), (toes_s, _)) = (calibration.squats_s(), calibration.toe_raises_s());
+        for segment in [Segment::Pelvis, Segment::Thorax].into_iter().chain(limbs) {
+            for still_s in [1.0, squats_end_s + 1.0, calibration.duration_s() - 1e-6] {
+                assert!(lean_deg(segment, still_s).iter().all(|lean| lean.abs() < 1e-6), "{segment:?} at {still_s} s");
+            }
+            let is_foot = matches!(segment, Segment::Foot(_));
+            let deepest_s = if is_foot { toes_s + 0.4 } else { squats_s + 0.6 };
+            let [ahead, aside] = lean_deg(segment, deepest_s);
+            assert!(ahead.abs() > 20.0 && aside.abs() < 1e-9, "{segment:?}: {ahead} {aside}");
+        }
+        let (at, columns) = stream(&options, "shank_left");
+        for (row, time) in at.iter().enumerate() {
+            let [x, y, z] = ["x", "y", "z"].map(|axis| columns[&format!("accel_{axis}_m_per_s2")][row]);
+            let time_s = (time - options.start_ns) as f64 / 1e9;
+            let push = ((x * x + y * y + z * z).sqrt() - 9.80665).abs();
+            assert!(time_s > calibration.task_s() || push < 6.0, "{layout:?} {push} m/s² at {time_s} s");
+        }
+        let contacts: Vec<f64> =
+            simulation.truth().iter().filter(|event| event.name.contains("_contact_")).map(|event| event.time_s).collect();
+        assert!(contacts.len() > 3 && contacts.iter().all(|time_s| *time_s > calibration.task_s()), "{layout:?} {contacts:?}");
+        for plate in ["plate_1", "plate_2"] {
+            let (at, columns) = stream(&options, plate);
+            let loaded = at.iter().zip(&columns["force_z_n"]).take_while(|(_, force)| **force > 20.0).count();
+            let lifted_s = (at[loaded] - options.start_ns) as f64 / 1e9;
+            assert!(contacts.iter().any(|time_s| (time_s - lifted_s).abs() < 0.003), "{layout:?} {plate} leaves at {lifted_s} s");
+        }
+        let (at, columns) = stream(&options, "muscles");
+        let resting = at.iter().take_while(|time| **time < simulation.event_time_ns(calibration.duration_s())).count();
+        assert!(columns.values().all(|volts| volts[..resting].iter().all(|volt| volt.abs() < 30e-6)), "muscles rest");
+    }
+}
+
+#[test]
+fn a_misplaced_imu_measures_the_same_along_other_axes() {
+    let aligned = ideal(Layout::Walking, 2.0);
+    let (_, expected) = stream(&aligned, "thigh_left");
+    for placement in [Placement::Error { sd_deg: 10.0 }, Placement::Anyhow] {
+        let options = Options { placement, ..aligned.clone() };
+        let simulation = simulate(&options);
+        let turn = simulation.segment_from_sensor("thigh_left");
+        let (_, found) = stream(&options, "thigh_left");
+        for (instrument, unit) in [("gyro", "rad_per_s"), ("accel", "m_per_s2"), ("mag", "ut")] {
+            for row in 0..200 {
+                let along =
+                    |columns: &BTreeMap<String, Vec<f64>>| ["x", "y", "z"].map(|axis| columns[&format!("{instrument}_{axis}_{unit}")][row]);
+                let [measured, due] = [&found, &expected].map(along);
+                let turned = turn * nalgebra::Vector3::from(measured);
+                assert!((turned - nalgebra::Vector3::from(due)).norm() < 1e-9, "{instrument} {turned} {due:?}");
+            }
+        }
+        let angle_deg = ((turn.trace() - 1.0) / 2.0).acos().to_degrees();
+        let told: f64 = ["x", "y", "z"]
+            .iter()
+            .map(|axis| {
+                let name = format!("placement_thigh_left_{axis}_deg");
+                simulation.truth().iter().find(|event| event.name == name).expect("the truth tells").value.powi(2)
+            })
+            .sum();
+        assert!(angle_deg > 1.0 && (told.sqrt() - angle_deg).abs() < 1e-6, "{angle_deg} {told}");
     }
 }
 

@@ -12,14 +12,21 @@
 //! | `hip_<side>_flexion_deg`, `_adduction_`, `_rotation_` | thigh in the pelvis | flexion; adduction; internal |
 //! | `knee_<side>_flexion_deg`, `_adduction_`, `_rotation_` | shank in the thigh | flexion; adduction (varus); internal |
 //! | `ankle_<side>_dorsiflexion_deg`, `_inversion_`, `_rotation_` | foot in the shank | dorsiflexion; inversion; internal |
+//! | `foot_<side>_progression_deg` | foot seen from above, against the direction of progression | toes in |
 //!
 //! Segments have ISB axes, X forward, Y up, Z to the right (Wu and Cavanagh 1995). Joints are Cardan Z–X′–Y″ (Grood and Suntay 1983).
 //! Against the lab the sequence is rotation, obliquity, tilt (Baker 2001), so that tilt and obliquity don't depend on where the
 //! subject faces. Near ±90° of the second angle (adduction, lateral bend, obliquity) the other two become one.
 //!
+//! The direction of progression is the lab's forward one (`heading`, or where the subject faced in the neutral pose), as on a walkway or a
+//! treadmill; with `progression: pelvis` it is where the pelvis has faced lately (a mean that forgets with 2 s), for those who walk about.
+//! A foot on its toes, beyond 75°, has no progression angle.
+//!
 //! **Sensor to segment.** Streams of `segment_alignment` among the inputs (`from: [fused, alignment/*]`) say how each sensor sits: angles of
 //! a segment with such a stream are null until its calibration has passed, and `calibration` names those in use, in the segments' order.
-//! Without one, `mounting` says which sensor axes point forward and up; by default x forward and y up.
+//! With `until_calibrated: provisional` they are given before by `mounting`, so that an alert has something to judge and says why it
+//! stays silent (`withhold: { "the pelvis isn't calibrated": calibration is null }`); nothing else should use them. A segment without such a
+//! stream goes by `mounting`, which says which sensor axes point forward and up; by default x forward and y up.
 //! `neutral: 2 s` takes out what is left: the mean pose of the first two seconds without motion (no segment turns by more than
 //! 3°) becomes the pose in which all angles are zero, each sensor's forward axis, made level, facing ahead. Until then
 //! the angles are null. A sensor turned about the vertical against its segment mixes flexion with adduction still: that is what a functional
@@ -77,9 +84,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray};
-use arrow_schema::{DataType, Field};
+use arrow_schema::Field;
 use proprio_core::finding::{Findings, PlanFinding};
-use proprio_core::kind::DEVICE;
 use proprio_core::quantity::{Angle, Duration};
 use proprio_core::registry::{Configure, Inputs};
 use proprio_core::rows::{batch, float_or_nan, floats, integer_or_none, integers, nan_as_null, times};
@@ -90,16 +96,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::angles::{cardan_zxy, rotation_obliquity_tilt};
 use crate::kernels::calibrated::{Calibration, CalibrationPort, passed};
-use crate::kernels::column::is_rotation;
 use crate::kernels::device::is_swapped;
+use crate::kernels::joint_parts::{Part, Segment, parts, segments};
 use crate::kernels::mounting::Mounting;
+use crate::kernels::progression::{Facing, progression_deg};
 use crate::kernels::quaternion::{Quaternion, accumulate, conjugate, dot, multiply, normalized, rotate};
-use crate::kernels::segment::{JOINTS, Joint, SEGMENTS, earth_from_upright};
+use crate::kernels::segment::earth_from_upright;
 
 /// Cosine of half of 3°: a segment that turns by more isn't in its neutral pose.
 const STILL_HALF_COSINE: f64 = 0.999_657_324_975_557_2;
-/// Frames with Z up that a segment's rotation may lead to.
-const FRAMES: [&str; 3] = ["earth_enu", "earth_up", "lab"];
 
 /// What `with:` holds.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -114,6 +119,34 @@ pub struct Config {
     /// Compass bearing of the lab's forward direction, clockwise from north; without `neutral`.
     #[serde(default)]
     pub heading: Option<Angle>,
+    /// What the feet's progression angles are against.
+    #[serde(default)]
+    pub progression: Progression,
+    /// What the angles are of a segment whose calibration has not passed.
+    #[serde(default)]
+    pub until_calibrated: UntilCalibrated,
+}
+
+/// A direction of progression.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Progression {
+    /// The lab's forward direction.
+    #[default]
+    Lab,
+    /// Where the pelvis has faced lately.
+    Pelvis,
+}
+
+/// What angles are before a calibration.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UntilCalibrated {
+    /// Null.
+    #[default]
+    Missing,
+    /// By `mounting`, which may be far off; `calibration` doesn't name the segment's then.
+    Provisional,
 }
 
 impl Configure for Config {
@@ -131,7 +164,7 @@ impl Configure for Config {
             return Err(findings);
         };
         let port = &ports[input];
-        let segments = self.segments(port, &mut findings);
+        let segments = segments(&self.mounting, port, &mut findings);
         self.check(port, &segments, &calibrations, &mut findings);
         let (parts, fields): (Vec<Part>, Vec<[Field; 3]>) = parts(&segments).into_iter().unzip();
         if parts.is_empty() && findings.is_empty() {
@@ -152,12 +185,18 @@ impl Configure for Config {
             return Err(findings);
         }
         let mut fields: Vec<Field> = fields.into_iter().flatten().collect();
+        let feet = self.feet(&segments);
+        fields.extend(feet.iter().map(|foot| {
+            let field = float(format!("{}_progression_deg", segments[foot.segment].key), "deg").frame("lab").with(meta::SEGMENT, "foot");
+            segments[foot.segment].side.as_ref().map_or(field.clone(), |side| field.with(meta::SIDE, side))
+        }));
         fields.extend((!calibrations.is_empty()).then(|| text("calibration")));
         let output = StreamSchema::new(fields, &[], port.schema.rate);
         let lab_from_earth = conjugate(earth_from_upright((90.0 - self.heading.map_or(0.0, Angle::degrees)).to_radians()));
         let calibrated = |segment: &Segment| calibrations.iter().position(|port| port.segment == segment.key);
         let mounted = |segment: &Segment| {
-            let unknown = calibrated(segment).map(|_| [f64::NAN; 4]);
+            let waits = self.until_calibrated == UntilCalibrated::Missing && calibrated(segment).is_some();
+            let unknown = waits.then_some([f64::NAN; 4]);
             Alignment { lab_from_earth, sensor_from_segment: unknown.unwrap_or(segment.sensor_from_segment) }
         };
         let operator = JointAngles {
@@ -169,55 +208,22 @@ impl Configure for Config {
             devices: segments.iter().map(|segment| segment.device).collect(),
             calibrations: calibrations.clone(),
             parts,
+            feet,
+            pelvis: segments.iter().position(|segment| segment.name == "pelvis").filter(|_| self.progression == Progression::Pelvis),
             output: output.clone(),
         };
         Ok(Planned::new(operator, output))
     }
 }
 
-/// A segment whose rotation the input holds.
-struct Segment {
-    name: &'static str,
-    side: Option<String>,
-    /// `pelvis`, `thigh_left`: as in `mounting`.
-    key: String,
-    frame: String,
-    /// Index of `…q_w`.
-    column: usize,
-    /// Index of the `…device` beside it.
-    device: Option<usize>,
-    sensor_from_segment: Quaternion,
-}
-
 impl Config {
-    fn segments(&self, port: &Port, findings: &mut Findings) -> Vec<Segment> {
-        let fields: Vec<&Field> = port.schema.columns.fields().iter().map(AsRef::as_ref).collect();
-        let mut segments: Vec<Segment> = Vec::new();
-        for column in (0..fields.len()).filter(|column| is_rotation(&fields[*column..])) {
-            let field = fields[column];
-            let Some((name, sided)) = SEGMENTS.into_iter().find(|(name, _)| field.meta(meta::SEGMENT) == Some(name)) else { continue };
-            let side = if sided { field.meta(meta::SIDE).map(str::to_owned) } else { None };
-            if sided && !matches!(side.as_deref(), Some("left" | "right")) {
-                let message = format!("`{}` is of a {name} without a side", field.name());
-                findings.push(PlanFinding::input(0, message).help("side: left or side: right, in the rig file"));
-                continue;
-            }
-            let frame = field.meta(meta::FRAME).unwrap_or("none").to_owned();
-            if !FRAMES.contains(&frame.as_str()) {
-                let message = format!("`{}` leads to frame `{frame}`, and angles need one with Z up: {}", field.name(), FRAMES.join(", "));
-                findings.push(PlanFinding::input(0, message));
-            }
-            let key = side.as_ref().map_or_else(|| name.to_owned(), |side| format!("{name}_{side}"));
-            if segments.iter().any(|other| other.key == key) {
-                findings.push(PlanFinding::input(0, format!("`{}` is a second rotation of {key}", field.name())));
-            }
-            let sensor_from_segment =
-                self.mounting.get(&key).map_or(Mounting::DEFAULT.sensor_from_segment(), Mounting::sensor_from_segment);
-            let device = field.name().strip_suffix("q_w").and_then(|prefix| port.schema.index(&format!("{prefix}{DEVICE}")));
-            let device = device.filter(|index| *fields[*index].data_type() == DataType::Int64);
-            segments.push(Segment { name, side, key, frame, column, device, sensor_from_segment });
-        }
-        segments
+    /// The feet whose progression the input tells: those that have a heading in common with the lab, or with the pelvis.
+    fn feet(&self, segments: &[Segment]) -> Vec<FootPart> {
+        let is_headed = |segment: &Segment| self.neutral.is_some() || segment.frame != "earth_up";
+        let is_told = self.progression == Progression::Lab || segments.iter().any(|segment| segment.name == "pelvis" && is_headed(segment));
+        let feet = segments.iter().enumerate().filter(|(_, segment)| is_told && segment.name == "foot" && is_headed(segment));
+        feet.map(|(index, segment)| FootPart { segment: index, sign: if segment.side.as_deref() == Some("left") { -1.0 } else { 1.0 } })
+            .collect()
     }
 
     fn check(&self, port: &Port, segments: &[Segment], calibrations: &[CalibrationPort], findings: &mut Findings) {
@@ -236,6 +242,13 @@ impl Config {
         }
         if !port.schema.keys.is_empty() {
             findings.push(PlanFinding::input(0, format!("`{}` has several rows an instant", port.stream)));
+        }
+        if self.progression == Progression::Pelvis && segments.iter().all(|segment| segment.name != "pelvis") {
+            findings.push(PlanFinding::config("/progression", format!("`{}` has no rotation of `pelvis`", port.stream)));
+        }
+        if self.until_calibrated == UntilCalibrated::Provisional && calibrations.is_empty() {
+            let finding = PlanFinding::config("/until_calibrated", "no calibration is among the inputs");
+            findings.push(finding.help("from: [fused, alignment/*], with a step `segment_alignment`"));
         }
         if self.neutral.is_some_and(|neutral| !(1..=60_000_000_000).contains(&neutral.nanoseconds())) {
             findings.push(PlanFinding::config("/neutral", "a neutral pose takes more than 0 s and at most 60 s"));
@@ -259,35 +272,10 @@ impl Config {
     }
 }
 
-/// A joint of this input: indices of its segments.
-struct Part {
-    proximal: Option<usize>,
-    distal: usize,
-    joint: &'static Joint,
-    factors: [f64; 3],
-}
-
-/// The joints that the segments allow, with their columns.
-fn parts(segments: &[Segment]) -> Vec<(Part, [Field; 3])> {
-    let mut parts = Vec::new();
-    for joint in &JOINTS {
-        for (distal, segment) in segments.iter().enumerate().filter(|(_, segment)| segment.name == joint.distal) {
-            let side = segment.side.as_deref();
-            let is_proximal = |other: &Segment| Some(other.name) == joint.proximal && (other.side.is_none() || other.side == segment.side);
-            let proximal = segments.iter().position(is_proximal);
-            if joint.proximal.is_some() && proximal.is_none() {
-                continue;
-            }
-            let start = side.map_or_else(|| joint.name.to_owned(), |side| format!("{}_{side}", joint.name));
-            let fields = joint.angles.map(|angle| {
-                let field = float(format!("{start}_{}_deg", angle.name), "deg").frame(joint.proximal.unwrap_or("lab"));
-                let field = field.with(meta::SEGMENT, joint.distal);
-                side.map_or(field.clone(), |side| field.with(meta::SIDE, side))
-            });
-            parts.push((Part { proximal, distal, joint, factors: joint.angles.map(|angle| angle.factor(side)) }, fields));
-        }
-    }
-    parts
+/// A foot, and what makes toes in positive.
+struct FootPart {
+    segment: usize,
+    sign: f64,
 }
 
 struct JointAngles {
@@ -304,6 +292,9 @@ struct JointAngles {
     mounted: Vec<Alignment>,
     neutral_ns: Option<i64>,
     parts: Vec<Part>,
+    feet: Vec<FootPart>,
+    /// The pelvis, where it tells the direction of progression.
+    pelvis: Option<usize>,
     output: StreamSchema,
 }
 
@@ -322,6 +313,8 @@ struct State {
     ids: Vec<Option<String>>,
     /// The device that a segment's rotations come from, or its calibration is of, by segment.
     devices: Vec<Option<i64>>,
+    /// Where the pelvis has faced lately.
+    facing: Facing,
 }
 
 /// How far the neutral pose is.
@@ -340,14 +333,14 @@ impl Operator for JointAngles {
 
     fn start(&self) -> State {
         let pose = if self.neutral_ns.is_some() { Pose::Waiting } else { Pose::Aligned(self.mounted.clone()) };
-        State { pose, ids: vec![None; self.calibrations.len()], devices: vec![None; self.columns.len()] }
+        State { pose, ids: vec![None; self.calibrations.len()], devices: vec![None; self.columns.len()], facing: Facing::default() }
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
         let rows = &inputs[self.input];
         let mut calibrations = passed(&self.calibrations, inputs).into_iter().peekable();
         let mut names: Vec<Option<String>> = Vec::new();
-        let mut columns: Vec<Vec<f64>> = (0..self.parts.len() * 3).map(|_| Vec::with_capacity(rows.num_rows())).collect();
+        let mut columns: Vec<Vec<f64>> = (0..self.parts.len() * 3 + self.feet.len()).map(|_| Vec::with_capacity(rows.num_rows())).collect();
         let parts = self.columns.iter().map(|column| [0, 1, 2, 3].map(|part| floats(rows, column + part))).collect::<Vec<_>>();
         let mut rotations = vec![[f64::NAN; 4]; self.columns.len()];
         for (row, time) in times(rows).iter().enumerate() {
@@ -363,7 +356,10 @@ impl Operator for JointAngles {
             }
             self.settle(&mut state.pose, *time, &rotations);
             match &state.pose {
-                Pose::Aligned(alignments) => self.push_angles(alignments, &mut rotations, &mut columns),
+                Pose::Aligned(alignments) => {
+                    self.push_angles(alignments, &mut rotations, &mut columns);
+                    self.push_progression(&mut state.facing, *time, &rotations, &mut columns);
+                }
                 _ => columns.iter_mut().for_each(|column| column.push(f64::NAN)),
             }
         }
@@ -441,7 +437,7 @@ impl JointAngles {
         for (rotation, alignment) in rotations.iter_mut().zip(alignments) {
             *rotation = multiply(multiply(alignment.lab_from_earth, *rotation), alignment.sensor_from_segment);
         }
-        for (part, columns) in self.parts.iter().zip(columns.chunks_exact_mut(3)) {
+        for (part, columns) in self.parts.iter().zip(columns[..self.parts.len() * 3].chunks_exact_mut(3)) {
             let distal = rotations[part.distal];
             let angles = match part.proximal {
                 Some(proximal) => cardan_zxy(multiply(conjugate(rotations[proximal]), distal)),
@@ -450,6 +446,19 @@ impl JointAngles {
             for ((column, angle), factor) in columns.iter_mut().zip(&part.joint.angles).zip(part.factors) {
                 column.push(factor * angles.about(angle.axis) + 0.0);
             }
+        }
+    }
+}
+
+impl JointAngles {
+    /// Adds the feet's progression angles, of segments' rotations to the lab.
+    fn push_progression(&self, facing: &mut Facing, time: TimeNs, rotations: &[Quaternion], columns: &mut [Vec<f64>]) {
+        let azimuth_rad = self.pelvis.map_or(0.0, |pelvis| {
+            facing.update(rotations[pelvis], time);
+            facing.azimuth_rad()
+        });
+        for (foot, column) in self.feet.iter().zip(&mut columns[self.parts.len() * 3..]) {
+            column.push(foot.sign * progression_deg(rotations[foot.segment], azimuth_rad) + 0.0);
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Is a muscle more or less active than it is usual for this person, and in which part of the stride?
+//! Is a muscle more or less active than it is usual for this person, or than the same muscle of the other side, and in which part of
+//! the stride?
 //!
 //! Reads the rows of a `phase_profile` step over EMG envelopes: 101 points a stride and channel. The personal band is the mean ± 2 SD of
 //! each point over a side's first `baseline_strides` strides with a good signal, which so must be usual ones. The SD is widened by
@@ -9,8 +10,14 @@
 //!   `unknown` with a `reason`;
 //! - `from_percent`, `to_percent`: the longest stretch of the cycle that the verdict is about;
 //! - `furthest_sd`: the furthest that the envelope is from the mean, in SD, negative below it;
+//! - `level_percent`: the stride's mean activity, 100 % for that of the band's mean;
 //! - `trend`: the same verdict on the mean of the newest `trend_strides` known strides; null until there are so many. It is what to act
 //!   on: a stride has a dozen or so independent points, so a usual one leaves a band of 2 SD for 5 % of the cycle every other time.
+//!
+//! **Baseline.** With `baseline: contralateral` the band is that of the same muscle on the other side (`soleus_right_…` for `soleus_left_…`), over
+//! that side's own strides: for a weakness that has been there from the first stride on, which no personal band shows. Amplitudes of two
+//! pairs of electrodes compare only where they are normalised alike, so read a profile of envelopes that `mvc` normalised. Both sides are judged
+//! against each other; `channels` names the side that is in question.
 //!
 //! A channel whose name or metadata has a side (`gluteus_medius_left_envelope_v`) is judged over its own foot's strides; others over
 //! either's, each with a baseline of its own. Envelopes of one session only: amplitudes depend on where electrodes sit, so the band is
@@ -20,7 +27,7 @@
 //! ```yaml
 //! op: activation
 //! from: profile
-//! with: { baseline_strides: 2, trend_strides: 2 }
+//! with: { baseline: contralateral, baseline_strides: 2, trend_strides: 2, channels: [soleus_left_percent] }
 //! input:
 //!   profile:
 //!     schema:
@@ -29,30 +36,37 @@
 //!         - { name: side, type: text, required: true }
 //!         - { name: phase_percent, type: integer, unit: "%", required: true }
 //!         - { name: start_ns, type: integer, unit: ns, required: true }
-//!         - { name: soleus_left_envelope_v, unit: V }
+//!         - { name: soleus_left_percent, unit: "%" }
 //!         - { name: soleus_left_quality, type: text }
+//!         - { name: soleus_right_percent, unit: "%" }
 //!     rows: |
-//!       time_ms,side,phase_percent,start_ns,soleus_left_envelope_v,soleus_left_quality
-//!       1000,left,0,0,1.0,good
-//!       1000,left,1,0,2.0,good
-//!       1000,right,0,500000000,9.0,good
-//!       2000,left,0,1000000000,1.2,good
-//!       2000,left,1,1000000000,2.2,good
-//!       3000,left,0,2000000000,1.1,good
-//!       3000,left,1,2000000000,2.9,good
-//!       4000,left,0,3000000000,1.1,gap
-//!       4000,left,1,3000000000,2.1,good
-//!       5000,left,0,4000000000,0.3,good
-//!       5000,left,1,4000000000,2.1,good
+//!       time_ms,side,phase_percent,start_ns,soleus_left_percent,soleus_left_quality,soleus_right_percent
+//!       1000,left,0,0,30,good,1
+//!       1000,left,1,0,32,good,1
+//!       1500,right,0,500000000,5,good,50
+//!       1500,right,1,500000000,5,good,60
+//!       2000,left,0,1000000000,31,good,1
+//!       2000,left,1,1000000000,61,good,1
+//!       2500,right,0,1500000000,5,good,54
+//!       2500,right,1,1500000000,5,good,62
+//!       3000,left,0,2000000000,30,good,1
+//!       3000,left,1,2000000000,60,good,1
+//!       4000,left,0,3000000000,33,good,1
+//!       4000,left,1,3000000000,71,good,1
+//!       5000,left,0,4000000000,30,gap,1
+//!       5000,left,1,4000000000,60,good,1
+//!       6000,left,0,5000000000,53,good,1
+//!       6000,left,1,5000000000,62,good,1
 //! ```
 //! ```csv
-//! time_ns,side,channel,start_ns,verdict,trend,over_percent,under_percent,from_percent,to_percent,furthest_sd,reason
-//! 1000000000,left,soleus_left_envelope_v,0,learning,,,,,,,
-//! 2000000000,left,soleus_left_envelope_v,1000000000,learning,,,,,,,
-//! 3000000000,left,soleus_left_envelope_v,2000000000,over,,50.0,0.0,1,1,4.6188,
-//! 4000000000,left,soleus_left_envelope_v,3000000000,unknown,,,,,,,quality: gap
-//! 5000000000,left,soleus_left_envelope_v,4000000000,under,over,0.0,50.0,0,0,-4.6188,
-//! # 5 rows, every bit hashed: 684828e88292b516
+//! time_ns,side,channel,start_ns,verdict,trend,over_percent,under_percent,from_percent,to_percent,furthest_sd,level_percent,reason
+//! 1000000000,left,soleus_left_percent,0,learning,,,,,,,,
+//! 2000000000,left,soleus_left_percent,1000000000,learning,,,,,,,,
+//! 3000000000,left,soleus_left_percent,2000000000,under,,0.0,50.0,0,0,-6.35085,79.646,
+//! 4000000000,left,soleus_left_percent,3000000000,over,over,50.0,50.0,1,1,5.7735,92.0354,
+//! 5000000000,left,soleus_left_percent,4000000000,unknown,,,,,,,,quality: gap
+//! 6000000000,left,soleus_left_percent,5000000000,in_band,over,0.0,0.0,,,0.57735,101.77,
+//! # 6 rows, every bit hashed: b0d89ebb9c9b667e
 //! ```
 
 use std::collections::VecDeque;
@@ -82,6 +96,8 @@ const LOST: f64 = 0.1;
 pub struct Config {
     /// Columns to judge; all of the stream's that are measured when left out.
     channels: Vec<String>,
+    /// Whose strides make the band.
+    baseline: Baseline,
     /// How many of the first strides make the band, 2 to 1000.
     baseline_strides: u32,
     /// Half of the band's width, in standard deviations.
@@ -94,10 +110,22 @@ pub struct Config {
     accept: Vec<String>,
 }
 
+/// Whose strides make a band.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+enum Baseline {
+    /// The channel's own first ones.
+    #[default]
+    Personal,
+    /// The first ones of the same muscle on the other side.
+    Contralateral,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             channels: Vec::new(),
+            baseline: Baseline::default(),
             baseline_strides: 10,
             width_sd: 2.0,
             share: Share::new(5.0),
@@ -133,12 +161,14 @@ impl Config {
     fn channels(&self, port: &Port, findings: &mut Findings) -> Vec<Channel> {
         let fields = port.schema.columns.fields();
         let of = |(index, field): (usize, &Arc<Field>)| {
-            let stem = |name: &str| ["_envelope_v", "_v", "_deg"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
+            let stem =
+                |name: &str| ["_envelope_v", "_percent", "_v", "_deg"].iter().find_map(|end| name.strip_suffix(end).map(str::to_owned));
             let quality = stem(field.name()).and_then(|stem| port.schema.index(&format!("{stem}_quality")));
             let named = field.name().split('_').map(Foot::parse).find(|foot| *foot != Foot::Unknown);
             let foot = field.meta(meta::SIDE).map(Foot::parse).filter(|foot| *foot != Foot::Unknown).or(named);
             let quality = quality.filter(|index| *fields[*index].data_type() == DataType::Utf8);
-            (*field.data_type() == DataType::Float64).then(|| Channel { name: field.name().clone(), index, quality, foot })
+            let is_measured = *field.data_type() == DataType::Float64;
+            is_measured.then(|| Channel { name: field.name().clone(), index, quality, foot, is_judged: true, band_of: 0 })
         };
         let mut all: Vec<Channel> = fields.iter().enumerate().filter_map(of).collect();
         if all.is_empty() {
@@ -149,9 +179,37 @@ impl Config {
             finding.help = suggest(name, all.iter().map(|channel| channel.name.as_str()));
             findings.push(finding);
         }
-        all.retain(|channel| self.channels.is_empty() || self.channels.contains(&channel.name));
         all.sort_by(|a, b| a.name.cmp(&b.name));
+        for (index, channel) in all.iter_mut().enumerate() {
+            channel.is_judged = self.channels.is_empty() || self.channels.contains(&channel.name);
+            channel.band_of = index;
+        }
+        if self.baseline == Baseline::Contralateral {
+            self.pair(port, &mut all, findings);
+        }
         all
+    }
+
+    /// Gives each channel its counterpart's band; a channel without one can't be judged.
+    fn pair(&self, port: &Port, all: &mut [Channel], findings: &mut Findings) {
+        let counterparts: Vec<Option<usize>> = all.iter().map(|channel| counterpart(channel, all)).collect();
+        for (channel, counterpart) in all.iter_mut().zip(counterparts) {
+            if let Some(counterpart) = counterpart {
+                channel.band_of = counterpart;
+                continue;
+            }
+            channel.is_judged = false;
+            if let Some(n) = self.channels.iter().position(|name| *name == channel.name) {
+                let message = format!("`{}` has no counterpart of `{}` on the other side", port.stream, channel.name);
+                findings.push(PlanFinding::config(format!("/channels/{n}"), message));
+            }
+        }
+        if self.channels.is_empty() && !all.is_empty() && all.iter().all(|channel| !channel.is_judged) {
+            let message = format!("`{}` has no muscle on both sides", port.stream);
+            findings.push(
+                PlanFinding::config("/baseline", message).help("name them alike but for left and right: `soleus_left`, `soleus_right`"),
+            );
+        }
     }
 
     fn check_limits(&self, findings: &mut Findings) {
@@ -175,17 +233,32 @@ fn output() -> StreamSchema {
     fields.extend([text("verdict").required(), text("trend")]);
     fields.extend(["over_percent", "under_percent"].map(|name| float(name, "%")));
     fields.extend(["from_percent", "to_percent"].map(|name| column(name, DataType::Int64).unit("%")));
-    fields.extend([float("furthest_sd", "1"), text("reason")]);
+    fields.extend([float("furthest_sd", "1"), float("level_percent", "%"), text("reason")]);
     StreamSchema::new(fields, &["side", "channel"], None)
 }
 
-/// A column that is judged.
+/// The channel of the same muscle on the other side: named alike but for the side.
+fn counterpart(channel: &Channel, all: &[Channel]) -> Option<usize> {
+    let mirrored: Vec<&str> = channel
+        .name
+        .split('_')
+        .map(|word| if Foot::parse(word) == Foot::Unknown { word } else { Foot::parse(word).other().name() })
+        .collect();
+    let mirrored = mirrored.join("_");
+    channel.foot.and_then(|foot| all.iter().position(|other| other.name == mirrored && other.foot == Some(foot.other())))
+}
+
+/// A column that is read.
 struct Channel {
     name: String,
     index: usize,
     quality: Option<usize>,
     /// Whose strides it is judged over; both feet's where it has no side.
     foot: Option<Foot>,
+    /// Whether rows come of it, rather than a band for its counterpart alone.
+    is_judged: bool,
+    /// The channel whose band it is judged against: itself, or its counterpart on the other side.
+    band_of: usize,
 }
 
 struct Activation {
@@ -220,6 +293,8 @@ struct Judged<'a> {
     channel: &'a str,
     verdict: &'static str,
     found: Option<Excursion>,
+    /// Mean activity against the band's.
+    level: f64,
     range: Option<(i64, i64)>,
     points: usize,
     trend: Option<&'static str>,
@@ -246,9 +321,8 @@ impl Operator for Activation {
             let foot = Foot::parse(sides.value(from));
             if foot != Foot::Unknown {
                 let stride = batch.slice(from, to - from);
-                let memories = &mut state.feet[usize::from(foot == Foot::Right)];
-                let channels = self.channels.iter().zip(memories).filter(|(channel, _)| channel.foot.is_none_or(|own| own == foot));
-                judged.extend(channels.map(|(channel, memory)| self.judge(channel, memory, &stride, foot)));
+                let of_foot = self.channels.iter().enumerate().filter(|(_, channel)| channel.foot.is_none_or(|own| own == foot));
+                judged.extend(of_foot.filter_map(|(index, _)| self.judge(index, &mut state.feet, &stride, foot)));
             }
             from = to;
         }
@@ -262,7 +336,9 @@ impl Operator for Activation {
 }
 
 impl Activation {
-    fn judge<'a>(&self, channel: &'a Channel, memory: &mut Memory, stride: &RecordBatch, foot: Foot) -> Judged<'a> {
+    /// Takes a stride of a channel, and judges it; none where the channel is there for its counterpart alone.
+    fn judge(&self, index: usize, feet: &mut [Vec<Memory>; 2], stride: &RecordBatch, foot: Foot) -> Option<Judged<'_>> {
+        let channel = &self.channels[index];
         let (time, start) = (rows::times(stride)[0], rows::integers(stride, self.start).value(0));
         let points = stride.num_rows();
         let mut judged = Judged {
@@ -272,6 +348,7 @@ impl Activation {
             channel: &channel.name,
             verdict: "unknown",
             found: None,
+            level: f64::NAN,
             range: None,
             points,
             trend: None,
@@ -279,22 +356,25 @@ impl Activation {
         };
         let column = rows::floats(stride, channel.index);
         let values: Vec<f64> = (0..points).map(|point| rows::float_or_nan(column, point)).collect();
-        let due = if memory.points.is_empty() { points } else { memory.points.len() };
-        judged.reason = self.refusal(channel, &values, stride, due);
+        let band_foot = if self.config.baseline == Baseline::Personal { foot } else { foot.other() };
+        let usual = &feet[usize::from(band_foot == Foot::Right)][channel.band_of];
+        let due = [usual.points.len(), feet[usize::from(foot == Foot::Right)][index].points.len()].into_iter().max().filter(|due| *due > 0);
+        judged.reason = self.refusal(channel, &values, stride, due.unwrap_or(points));
         if judged.reason.is_some() {
-            return judged;
+            return channel.is_judged.then_some(judged);
         }
+        let bands = self.bands(usual);
+        let memory = &mut feet[usize::from(foot == Foot::Right)][index];
         let wanted = self.config.baseline_strides;
         if memory.strides < wanted {
             memory.strides += 1;
             memory.points.resize(points, Learner::default());
             memory.points.iter_mut().zip(&values).for_each(|(learner, value)| learner.learn(*value, wanted));
-            judged.verdict = "learning";
-            return judged;
         }
-        // A point that was missing in a stride of the baseline stands on one less.
-        let band = |learner: &Learner| learner.band(2).map_or(Band { mean: f64::NAN, sd: f64::NAN }, widened(wanted));
-        let bands: Vec<Band> = memory.points.iter().map(band).collect();
+        let Some(bands) = bands else {
+            judged.verdict = "learning";
+            return channel.is_judged.then_some(judged);
+        };
         let found = excursion(&values, &bands, self.config.width_sd);
         judged.verdict = self.verdict(&found);
         let longest = match judged.verdict {
@@ -305,6 +385,7 @@ impl Activation {
         let phases = rows::integers(stride, self.phase);
         judged.range = longest.map(|(first, last)| (phases.value(first), phases.value(last)));
         judged.found = Some(found);
+        judged.level = level(&values, &bands);
         memory.newest.push_back(values);
         if memory.newest.len() > self.config.trend_strides {
             memory.newest.pop_front();
@@ -312,7 +393,14 @@ impl Activation {
         if memory.newest.len() == self.config.trend_strides {
             judged.trend = Some(self.verdict(&excursion(&mean(&memory.newest), &bands, self.config.width_sd)));
         }
-        judged
+        channel.is_judged.then_some(judged)
+    }
+
+    /// The band of a channel, once it stands on enough strides. A point that was missing in one of them stands on one less.
+    fn bands(&self, usual: &Memory) -> Option<Vec<Band>> {
+        let wanted = self.config.baseline_strides;
+        let band = |learner: &Learner| learner.band(2).map_or(Band { mean: f64::NAN, sd: f64::NAN }, widened(wanted));
+        (usual.strides >= wanted).then(|| usual.points.iter().map(band).collect())
     }
 
     fn verdict(&self, found: &Excursion) -> &'static str {
@@ -361,10 +449,18 @@ impl Activation {
             integers(&|row| row.range.map(|(from, _)| from)),
             integers(&|row| row.range.map(|(_, to)| to)),
             floats(&|row| row.found.map_or(f64::NAN, |found| found.furthest_sd)),
+            floats(&|row| 100.0 * row.level),
             words(&|row| row.reason.clone()),
         ];
         rows::batch(&self.output, columns)
     }
+}
+
+/// The mean of a stride over the mean of its band, where both are known.
+fn level(values: &[f64], bands: &[Band]) -> f64 {
+    let known = values.iter().zip(bands).filter(|(value, band)| !value.is_nan() && !band.mean.is_nan());
+    let (sum, usual) = known.fold((0.0, 0.0), |(sum, usual), (value, band)| (sum + value, usual + band.mean));
+    if usual > 0.0 { sum / usual } else { f64::NAN }
 }
 
 /// Point by point; NaN where no stride has a value.

@@ -98,6 +98,8 @@ fn every_angle_is_positive_in_the_direction_that_the_manual_says() {
         (4, 'x', -1.0, "ankle_left_inversion_deg"),
         (7, 'x', 1.0, "ankle_right_inversion_deg"),
         (7, 'y', 1.0, "ankle_right_rotation_deg"),
+        (4, 'y', -1.0, "foot_left_progression_deg"),
+        (7, 'y', 1.0, "foot_right_progression_deg"),
     ];
     let planned = plan("earth_enu", json!({ "heading": "90 deg" })).expect("it plans");
     for (segment, axis, sign, name) in cases {
@@ -130,6 +132,21 @@ fn tilt_and_obliquity_do_not_depend_on_the_heading() {
             (angle(&planned, "earth_enu", &poses, "pelvis_tilt_deg"), angle(&planned, "earth_enu", &poses, "pelvis_obliquity_deg"));
         assert!((tilt - 12.0).abs() < 1e-9 && (obliquity - 6.0).abs() < 1e-9, "facing {azimuth}: {tilt}, {obliquity}");
     }
+}
+
+#[test]
+fn feet_progress_against_the_lab_or_against_where_the_pelvis_faces() {
+    let feet = [(4, turn('y', 12.0)), (4, turn('z', -40.0)), (7, turn('y', -9.0)), (7, turn('z', 15.0))];
+    let (lab, pelvis) = (json!({ "heading": "60 deg" }), json!({ "progression": "pelvis" }));
+    for (config, azimuth_deg) in [(lab, 30.0), (pelvis.clone(), 30.0), (pelvis, -110.0)] {
+        let planned = plan("earth_enu", config).expect("it plans");
+        for (name, due) in [("foot_left_progression_deg", -12.0), ("foot_right_progression_deg", -9.0)] {
+            let value = angle(&planned, "earth_enu", &[pose(azimuth_deg, &feet)], name);
+            assert!((value - due).abs() < 1e-9, "{name} facing {azimuth_deg}: {value}");
+        }
+    }
+    let neutral = plan("earth_up", json!({ "neutral": "100 ms" })).expect("it plans");
+    assert!(neutral.output.index("foot_left_progression_deg").is_some(), "a neutral pose is a common heading");
 }
 
 #[test]
@@ -166,6 +183,16 @@ fn a_neutral_pose_takes_out_how_sensors_sit_and_where_their_heading_began() {
 fn planning_finds_what_has_no_meaning() {
     let findings = plan("earth_up", json!({})).expect_err("no common heading");
     assert!(findings.iter().all(|finding| finding.message.contains("no common heading")), "{findings:#?}");
+    let bare = StreamSchema::new(
+        port("earth_enu").schema.columns.fields()[17..21].iter().map(|field| field.as_ref().clone()).collect(),
+        &[],
+        None,
+    );
+    let registration = proprio_operators::operator("joint_angles").expect("joint_angles is registered");
+    let config = json!({ "progression": "pelvis", "until_calibrated": "provisional" });
+    let findings = (registration.plan)(config, &[Port { stream: "fused".to_owned(), schema: bare }]).expect_err("there is a foot alone");
+    let with = |text: &str| findings.iter().any(|finding| finding.message.contains(text));
+    assert!(with("no rotation of `pelvis`") && with("no calibration is among the inputs"), "{findings:#?}");
     let config = json!({ "neutral": "0 s", "heading": "5 deg", "mounting": { "head": { "forward": "x", "up": "-x" } } });
     let findings = plan("sensor", config).expect_err("all of it is wrong");
     let with = |text: &str| findings.iter().filter(|finding| finding.message.contains(text)).count();

@@ -156,6 +156,12 @@ fn kinematic_operators_say_what_they_cannot_read() {
     for due in ["has no strides", "/channels/0", "/trend_strides"] {
         assert!(found.contains(due), "{due} in\n{found}");
     }
+    let port = angles(&["soleus_left_envelope_v", "tibialis_left_envelope_v", "tibialis_right_envelope_v"]);
+    let config = json!({ "baseline": "contralateral", "channels": ["soleus_left_envelope_v", "tibialis_left_envelope_v"] });
+    let found = messages(plan("activation", config, &[port]));
+    assert!(found.contains("/channels/0") && found.contains("no counterpart of `soleus_left") && !found.contains("/channels/1"), "{found}");
+    let found = messages(plan("activation", json!({ "baseline": "contralateral" }), &[angles(&["pelvis_tilt_deg"])]));
+    assert!(found.contains("no muscle on both sides"), "{found}");
 }
 
 /// Repetitions of a hip that turns by 40° in 0.8 s, rests, and turns back; the pelvis follows by `pelvis_deg`, `lead_ms` ahead.

@@ -1,7 +1,8 @@
 //! How far are contacts from force plates from those that people marked, and from the truth of simulated walkers?
 //!
 //! `Vicon_analysis` is marked between frames, near 15 N: the operator's 20 N differ from it by the time that the force takes from
-//! one to the other, and `vicon_15_n` shows what is left. The marks of biomechzoo stand on the frames of a 100 Hz camera, at or before
+//! one to the other, which misses the aims; at the marks' own threshold (`vicon_15_n`) both are reached. 20 N stays the default, since it is
+//! the field's. The marks of biomechzoo stand on the frames of a 100 Hz camera, at or before
 //! the contact, so that the mean of plate less mark is held against half a frame.
 
 use proprio_core::Kind;
@@ -33,7 +34,7 @@ fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
         figures.push(figure(&format!("vicon.{name}_rms"), rms(&vicon.errors_ms)).gate(gate).aim(aim));
         figures.push(Figure::lower(format!("force_events.vicon.{name}_false"), vicon.false_ones as f64, "1").gate(0.0));
         let at_15_n = marked(bench, "lab/Vicon_analysis.c3d", is_initial, json!({ "threshold": "15 N" }))?;
-        figures.push(figure(&format!("vicon_15_n.{name}_worst"), at_15_n.worst_ms()));
+        figures.push(figure(&format!("vicon_15_n.{name}_worst"), at_15_n.worst_ms()).gate(gate).aim(aim));
 
         let mut zoo = Compared::default();
         for file in ["lab/biomechzoo/HC002D06.c3d", "lab/biomechzoo/HC036A10.c3d"] {

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use proprio_core::control::Request;
-use proprio_simulate::{Impairments, Layout, Options as SimulationOptions, PerSide, Simulation};
+use proprio_simulate::{Calibration, Impairments, Layout, Options as SimulationOptions, PerSide, Placement, Simulation};
 use proprio_tables::{COMMIT_INTERVAL, Format, output};
 use proprio_zenoh::{Publisher, PublisherOptions, SessionOptions, Speed};
 
@@ -23,6 +23,8 @@ const RIG: &str = include_str!("../../../../pipelines/walking/rig.yaml");
 /// What the subject has, which the answers must find.
 const DELAY_MS: f64 = 60.0;
 const DROP_DEG: f64 = 8.0;
+/// How far the IMUs sit askew, which the calibration must find.
+const PLACEMENT_SD_DEG: f64 = 10.0;
 
 /// Shows the whole: a virtual subject's sensors publish over zenoh, `pipelines/walking` fuses them, and SQL answers beside
 /// the simulated truth.
@@ -33,8 +35,8 @@ pub struct Args {
     /// Data directory; each demo is a session of its own.
     #[arg(long, default_value = "data/demo", value_name = "DIR")]
     data: PathBuf,
-    /// How long the subject walks.
-    #[arg(long, default_value = "60 s", value_parser = super::play::duration)]
+    /// How long the session takes: 24 s of calibration, then walking.
+    #[arg(long, default_value = "70 s", value_parser = super::play::duration)]
     duration: proprio_core::quantity::Duration,
     /// How fast: `1`, `10`, or `max`.
     #[arg(long, default_value = "max")]
@@ -86,9 +88,10 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 
     let simulation = Simulation::new(simulation_options(&args, &rig.name))?;
     println!(
-        "subject     {} s of walking, left gluteus medius {DELAY_MS} ms late, pelvis drops {DROP_DEG}° on the left",
+        "subject     {} s of calibrating and walking, left gluteus medius {DELAY_MS} ms late, pelvis drops {DROP_DEG}° on the left",
         args.duration.seconds()
     );
+    println!("sensors     IMUs sit askew on their segments by {PLACEMENT_SD_DEG}° (SD, about each axis)");
     let session = publish(simulation, &rig, &args, &endpoint).await?;
     println!("took        {:.1} s\n", begun.elapsed().as_secs_f64());
 
@@ -108,6 +111,8 @@ fn simulation_options(args: &Args, rig: &str) -> SimulationOptions {
         rig: rig.to_owned(),
         seed: args.seed,
         duration_s: args.duration.seconds(),
+        calibration: Some(Calibration::default()),
+        placement: Placement::Error { sd_deg: PLACEMENT_SD_DEG },
         layout: Layout::Walking,
         impairments: Impairments {
             gluteus_medius_delay_ms: PerSide { left: DELAY_MS, right: 0.0 },
@@ -156,6 +161,16 @@ fn questions(session: &str) -> Vec<Question> {
                 "SELECT stream, count(*) AS gaps, sum(count) AS lost_samples\nFROM losses WHERE {mine} GROUP BY stream ORDER BY stream"
             ),
             check: None,
+        },
+        Question {
+            title: "How each IMU sits, found by standing and squatting: its angle to its segment, beside the truth",
+            sql: format!(
+                "SELECT found.sensor, found.verdict,\n       \
+                 round(2 * degrees(acos(abs(found.segment_from_sensor_q_w))), 1) AS found_deg, round(sqrt(sum(truth.value * truth.value)), 1) AS true_deg\n\
+                 FROM alignment AS found JOIN truth ON truth.session = found.session AND truth.name LIKE 'placement_' || found.sensor || '_%_deg'\n\
+                 WHERE found.{mine}\nGROUP BY found.sensor, found.verdict, found.segment_from_sensor_q_w ORDER BY found.sensor"
+            ),
+            check: Some(|row| (row[0] - row[1]).abs() <= 3.0),
         },
         Question {
             title: "Initial contacts: found by the plates, beside the truth",

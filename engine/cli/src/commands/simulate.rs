@@ -12,7 +12,7 @@ use proprio_core::control::Request;
 use proprio_core::quantity::{Dimension, Duration};
 use proprio_core::{Kind, Packet, Rig, TimeNs};
 use proprio_runtime::pipeline_file::SimulateFile;
-use proprio_simulate::{Count, Delivery, Layout, Options, Payload, PerSide, Simulation};
+use proprio_simulate::{Calibration, Count, Delivery, Layout, Options, Payload, PerSide, Placement, Simulation};
 use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed};
 
 use super::connect::ConnectArgs;
@@ -42,6 +42,13 @@ pub struct Args {
     /// `pelvic-drop=8deg:right`, `weak-hold=40%:both`.
     #[arg(long = "impair", value_parser = impairment, value_name = "NAME=VALUE:SIDE")]
     impairments: Vec<Impairment>,
+    /// Begin with the calibration procedure (standing still, squats, raising the toes), and how it goes: `good`, `few-repetitions`,
+    /// `twisting`, `other-pose` or `swaying`. It takes about 24 s of the duration.
+    #[arg(long, value_parser = calibration, value_name = "HOW")]
+    calibration: Option<Calibration>,
+    /// IMUs sit askew on their segments, turned about each axis by a random angle of this standard deviation.
+    #[arg(long, value_parser = placement, value_name = "ANGLE")]
+    placement: Option<Placement>,
     /// What is wrong on the way, `NAME=VALUE`, as often as needed: `dropout`, `duplicate`, `out-of-order` and `garbage` are
     /// shares of the packets such as `0.5%`; `jitter` is a spread such as `5ms`.
     #[arg(long = "fault", value_parser = fault, value_name = "NAME=VALUE")]
@@ -248,6 +255,8 @@ pub fn packets(file: &SimulateFile, rig: &Rig) -> anyhow::Result<(Vec<Packet>, T
     for text in &file.impair {
         impairment(text).map_err(anyhow::Error::msg)?.apply(&mut options);
     }
+    options.calibration = file.calibration.as_deref().map(calibration).transpose().map_err(anyhow::Error::msg)?;
+    options.placement = file.placement.map_or(options.placement, |error| Placement::Error { sd_deg: error.degrees() });
     let from_ns = options.start_ns - 1;
     let mut simulation = Simulation::new(options)?;
     let sensors = matching_sensors(simulation.rig(), rig)?;
@@ -295,6 +304,8 @@ impl Args {
             cadence_steps_per_min: self.cadence,
             walking_speed_m_per_s: self.walking_speed,
             packet_ms: self.packet.seconds() * 1000.0,
+            calibration: self.calibration.clone(),
+            placement: self.placement.unwrap_or_default(),
             ..Options::of(self.layout.layout())
         };
         options.clocks.drift_ppm = self.drift;
@@ -351,6 +362,16 @@ fn impairment(text: &str) -> Result<Impairment, String> {
         _ => return Err(format!("`{side}` is no side: expected left, right or both")),
     };
     Ok(Impairment { what, value, left, right })
+}
+
+/// Reads how a calibration procedure goes.
+fn calibration(text: &str) -> Result<Calibration, String> {
+    Calibration::named(text).ok_or_else(|| format!("`{text}` is no calibration: expected {}", Calibration::NAMES.join(", ")))
+}
+
+/// Reads `10deg` as a placement error.
+fn placement(text: &str) -> Result<Placement, String> {
+    Dimension::ANGLE.parse(text).map(|sd_deg| Placement::Error { sd_deg }).map_err(|error| error.to_string())
 }
 
 /// Reads `dropout=0.5%` or `jitter=5ms`.

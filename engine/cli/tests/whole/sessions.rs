@@ -80,9 +80,21 @@ fn a_reference_is_carried_over_and_replays() {
     engine.done(&["replay", &second, "--verify"]);
 }
 
+const DROPPING: &str = "pipeline: dropping
+rig: rig.yaml
+steps:
+  - { id: orientation, op: orientation, from: imu/pelvis }
+  - { id: angles, op: joint_angles, from: orientation/pelvis, with: { heading: 90 deg } }
+  - { id: pelvic_drop, op: alert, from: angles, with: { when: \"abs(pelvis_obliquity_deg) > 7\", for: 100 ms, clear: \"abs(pelvis_obliquity_deg) < 5\" } }
+";
+
 #[test]
 fn an_alert_that_was_seen_says_by_whom() {
-    let engine = Engine::run(&root().join("pipelines/walking/pipeline.yaml"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let pipeline = folder.path().join("pipeline.yaml");
+    std::fs::copy(root().join("pipelines/walking/rig.yaml"), folder.path().join("rig.yaml")).expect("the rig is there");
+    std::fs::write(&pipeline, DROPPING).expect("it is written");
+    let engine = Engine::run(&pipeline);
     let nothing = engine.over_network(&["session", "acknowledge", "pelvic_drop"]);
     assert!(String::from_utf8_lossy(&nothing.stderr).contains("no alert 'pelvic_drop' has fired"), "{nothing:?}");
     std::thread::scope(|scope| {

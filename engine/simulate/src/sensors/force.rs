@@ -31,7 +31,7 @@ impl Plate {
     pub fn measure(&mut self, body: &Body, times_s: &[f64]) -> Vec<Vec<f64>> {
         let mut columns = super::columns(6, times_s.len());
         for &time_s in times_s {
-            let true_reaction = self.ground.reaction(body, self.side, body.motion.rhythm.phase(time_s));
+            let true_reaction = self.ground.reaction(body, self.side, &body.moment(time_s));
             let mut noise = |deviation: f64| deviation * self.noise * self.random.normal();
             let force = true_reaction.force_n.map(|value| value + noise(FORCE_NOISE_N));
             let free_moment = true_reaction.free_moment_n_m + noise(MOMENT_NOISE_N_M);

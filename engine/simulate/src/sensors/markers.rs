@@ -32,8 +32,8 @@ impl Markers {
     pub fn measure(&mut self, body: &Body, times_s: &[f64]) -> Vec<Vec<f64>> {
         let mut columns = super::columns(3 * self.markers.len(), times_s.len());
         for &time_s in times_s {
-            let phase = body.motion.rhythm.phase(time_s);
-            let poses: Vec<(Segment, Pose)> = self.segments.iter().map(|&segment| (segment, body.pose_at_phase(segment, phase))).collect();
+            let moment = body.moment(time_s);
+            let poses: Vec<(Segment, Pose)> = self.segments.iter().map(|&segment| (segment, body.pose_at(segment, &moment))).collect();
             for ((_, on, place_m), columns) in self.markers.iter().zip(columns.chunks_exact_mut(3)) {
                 let pose = poses.iter().find(|(segment, _)| segment == on).map(|(_, pose)| pose).expect("every marker's segment is listed");
                 let point = pose.point_m(*place_m);

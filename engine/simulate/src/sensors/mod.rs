@@ -7,7 +7,7 @@ mod markers;
 
 pub use emg::Emg;
 pub use force::Plate;
-pub use imu::Imu;
+pub use imu::{Imu, placement};
 pub use markers::Markers;
 
 /// Standard gravity.
