@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
         bail!("process {pid} runs a rig in {} and serves its tables already, at {}", args.data.display(), doors.http);
     }
     let tables = Tables::resting(args.data.clone()).await?;
-    let doors = Doors::open(&args.doors.options(), tables)?;
+    let doors = Doors::open(&args.doors.options(), tables, None)?;
     print(doors.addresses());
     super::run::wait_for_signal().await?;
     Ok(ExitCode::SUCCESS)
@@ -75,6 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Says on standard output where the doors are.
 pub fn print(addresses: &Addresses) {
     let Addresses { http, flight, postgres } = addresses;
+    println!("The rig's page      {http}/");
     println!("SQL over HTTP       {http}/v1/sql");
     println!("Arrow Flight SQL    {flight}");
     println!("PostgreSQL wire     {postgres}");
