@@ -15,6 +15,7 @@ use proprio_tables::{Catalog, Narrow, is_subscription};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 
+use crate::control::Control;
 use crate::error::AskError;
 use crate::question::{Live, Question};
 use crate::source::{Asking, Tables};
@@ -79,14 +80,15 @@ pub struct Desk {
     /// Threads that queries keep busy, so that the doors' own stay free.
     queries: Handle,
     closing: watch::Receiver<bool>,
+    control: Option<Control>,
 }
 
 impl Desk {
     /// Over tables, for users, with threads for queries, until `closing` says that the doors close.
-    pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>) -> Self {
+    pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>, control: Option<Control>) -> Self {
         let [all, live] = [QUERIES, LIVE].map(|limit| Arc::new(Semaphore::new(limit)));
         let checks = Semaphore::new(CHECKS);
-        Self { tables, users, all, live, each: Mutex::default(), checks, refusals: Mutex::default(), queries, closing }
+        Self { tables, users, all, live, each: Mutex::default(), checks, refusals: Mutex::default(), queries, closing, control }
     }
 
     /// Everybody who may ask.
@@ -97,6 +99,11 @@ impl Desk {
     /// Says when the doors close.
     pub fn closing(&self) -> watch::Receiver<bool> {
         self.closing.clone()
+    }
+
+    /// The way to the rig, where one runs.
+    pub fn control(&self) -> Option<&Control> {
+        self.control.as_ref()
     }
 
     /// The user with a password.

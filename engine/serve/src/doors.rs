@@ -13,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
+use crate::control::Control;
 use crate::desk::Desk;
 use crate::error::ServeError;
 use crate::source::Tables;
@@ -81,11 +82,11 @@ pub struct Doors {
 }
 
 impl Doors {
-    /// Opens the doors over tables.
+    /// Opens the doors over tables, and over a running rig where there is one.
     ///
     /// # Errors
     /// [`ServeError`]: an address beyond this machine without TLS and users, a mistake in a file, or a port that is taken.
-    pub fn open(options: &Options, tables: Tables) -> Result<Self, ServeError> {
+    pub fn open(options: &Options, tables: Tables, control: Option<Control>) -> Result<Self, ServeError> {
         let users = options.users.as_deref().map_or_else(|| Ok(Users::anonymous()), Users::read)?;
         let missing = match (&options.tls, &options.users) {
             (None, None) => Some("TLS (`--tls-cert`, `--tls-key`) and users (`--users`)"),
@@ -104,7 +105,7 @@ impl Doors {
 
         let (runtime, queries) = (threads("doors")?, threads("queries")?);
         let (closing, closed) = watch::channel(false);
-        let desk = Arc::new(Desk::new(tables, users, queries.handle().clone(), closed));
+        let desk = Arc::new(Desk::new(tables, users, queries.handle().clone(), closed, control));
         let router = http::router(desk.clone()).merge(flight::router(desk.clone()));
         let handle = runtime.handle().clone();
         // From here on its end closes what was opened.

@@ -1,11 +1,12 @@
 //! Through which doors are the tables asked? HTTP and Arrow Flight SQL on one port, the PostgreSQL wire on another, over one [`desk`]
 //! that knows users, limits and what is written down.
 //!
-//! **Invariants.** Nothing is changed through a door. Beyond this machine there are no doors without TLS and users. What a user may not
+//! **Invariants.** No door changes tables; the rig that runs is changed by the typed requests of [`Control`] alone, of users who may. Beyond this machine there are no doors without TLS and users. What a user may not
 //! see is in no catalog that their questions are planned over. The doors have threads of their own, so that no question runs on the
 //! engine's, and each answer is asked for batch by batch: a slow reader holds its own query up and nothing else.
 
 mod client;
+mod control;
 pub mod desk;
 mod doors;
 mod error;
@@ -19,6 +20,7 @@ mod tls;
 pub mod users;
 
 pub use client::{Address, Login, Remote, RemoteAnswer, RemoteError};
+pub use control::{Call, Control, ControlError};
 pub use doors::{Addresses, Doors, HTTP_PORT, Options, POSTGRES_PORT};
 pub use error::{AskError, Kind, ServeError};
 pub use scram::Verifier;

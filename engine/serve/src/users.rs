@@ -51,6 +51,8 @@ pub struct User {
     pub access: Access,
     /// What they may take.
     pub limits: Limits,
+    /// Whether they may open sessions, mark, note and reload.
+    pub control: bool,
 }
 
 /// Everybody who may ask.
@@ -91,6 +93,9 @@ pub struct Entry {
     /// What the user may take.
     #[serde(default)]
     pub limits: Limits,
+    /// Whether the user may change the rig that runs: sessions, trials, marks, notes, outcomes, acknowledgements, reloads.
+    #[serde(default)]
+    pub control: bool,
 }
 
 impl Users {
@@ -122,7 +127,7 @@ impl Users {
 
     /// Who asks where nobody is known; none where somebody is.
     pub fn nobody(&self) -> Option<Arc<User>> {
-        let everything = User { name: None, access: Access::all(), limits: Limits::default() };
+        let everything = User { name: None, access: Access::all(), limits: Limits::default(), control: true };
         self.is_anonymous().then(|| Arc::new(everything))
     }
 
@@ -167,7 +172,11 @@ impl Known {
         let tokens = entry.tokens.iter().map(|text| hash_of(text).ok_or("`tokens`: each is `sha256:` and 64 hexadecimal digits"));
         let tokens = tokens.collect::<Result<_, _>>()?;
         let access = Access::new(entry.tables, entry.sessions);
-        Ok(Self { user: Arc::new(User { name: Some(name.to_owned()), access, limits: entry.limits }), verifier, tokens })
+        Ok(Self {
+            user: Arc::new(User { name: Some(name.to_owned()), access, limits: entry.limits, control: entry.control }),
+            verifier,
+            tokens,
+        })
     }
 }
 
@@ -249,7 +258,7 @@ mod tests {
 
     fn entry(password: Option<&str>, tokens: Vec<String>) -> Entry {
         let password = password.map(|password| Verifier::of(password).to_string());
-        Entry { password, tokens, tables: vec!["emg*".into()], sessions: vec!["S-1-*".into()], limits: Limits::default() }
+        Entry { password, tokens, tables: vec!["emg*".into()], sessions: vec!["S-1-*".into()], limits: Limits::default(), control: false }
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let engine = Engine::start(loaded, options).await?;
     tracing::info!("pipeline {name} runs on rig {rig}; data in {}", args.data.display());
     if let Some(doors) = engine.doors() {
-        tracing::info!("SQL at {}, {} and {}", doors.http, doors.flight, doors.postgres);
+        tracing::info!("the rig's page at {}/; SQL at {}, {} and {}", doors.http, doors.http, doors.flight, doors.postgres);
     }
     tokio::select! {
         ended = wait_for_end(&engine) => ended?,

@@ -77,7 +77,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     let rig = rigs(&Folder::new(&args.data.data))?.into_iter().next().unwrap_or_default();
     let tables = Tables::resting(args.data.place()?, &rig).await?;
-    let doors = Doors::open(&args.doors.options(), tables.clone())?;
+    let doors = Doors::open(&args.doors.options(), tables.clone(), None)?;
     print(doors.addresses());
     let told = super::run::wait_for_signal();
     tokio::pin!(told);
@@ -100,6 +100,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 /// Says on standard output where the doors are.
 pub fn print(addresses: &Addresses) {
     let Addresses { http, flight, postgres } = addresses;
+    println!("The rig's page      {http}/");
     println!("SQL over HTTP       {http}/v1/sql");
     println!("Arrow Flight SQL    {flight}");
     println!("PostgreSQL wire     {postgres}");

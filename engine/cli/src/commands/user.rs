@@ -38,6 +38,9 @@ struct Add {
     /// A session that the user may see, `*` stands for any text; several may be given.
     #[arg(long, default_value = "*", value_name = "PATTERN")]
     session: Vec<String>,
+    /// The user may change the rig that runs: open and end sessions, mark, note, acknowledge, reload.
+    #[arg(long)]
+    control: bool,
     /// Make a token, which is printed once, in place of a password.
     #[arg(long)]
     token: bool,
@@ -48,7 +51,14 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Add(add) = args.command;
     let (token, kept) = add.token.then(users::new_token).unzip();
     let password = if add.token { None } else { Some(Verifier::of(&new_password(&add.name)?).to_string()) };
-    let entry = Entry { password, tokens: kept.into_iter().collect(), tables: add.table, sessions: add.session, limits: Limits::default() };
+    let entry = Entry {
+        password,
+        tokens: kept.into_iter().collect(),
+        tables: add.table,
+        sessions: add.session,
+        limits: Limits::default(),
+        control: add.control,
+    };
     users::add(&add.users, &add.name, entry)?;
     eprintln!("user {} is in {}; a running engine reads it when it starts", add.name, add.users.display());
     if let Some(token) = token {

@@ -5,6 +5,7 @@ mod acks;
 mod alerts;
 pub mod audit;
 mod bursts;
+mod calls;
 mod carry;
 pub mod fold;
 pub mod live;
@@ -29,7 +30,7 @@ use anyhow::Context as _;
 use futures::{FutureExt as _, StreamExt as _};
 use proprio_recording::{Disk, Folder, Lane, Recorder, Snapshots};
 use proprio_runtime::Loaded;
-use proprio_serve::{Addresses, Doors, Tables};
+use proprio_serve::{Addresses, Control, Doors, Tables};
 use proprio_tables::Store;
 use proprio_zenoh::{
     AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer,
@@ -37,6 +38,7 @@ use proprio_zenoh::{
 
 use crate::place;
 use crate::running::Running;
+use calls::Calls;
 use live::{Live, Parts, texts};
 use metrics::Metrics;
 use turn::Turn;
@@ -126,7 +128,8 @@ impl Engine {
         let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         live.listen_from(clock.now_ns());
         let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
-        let doors = options.doors.map(|doors| Doors::open(&doors, Tables::Running(store.clone()))).transpose()?;
+        let (asking, asked) = Control::new();
+        let doors = options.doors.map(|doors| Doors::open(&doors, Tables::Running(store.clone()), Some(asking))).transpose()?;
         let running = Running::announce(&options.data, &rig.name, &endpoint, doors.as_ref().map(|doors| doors.addresses().clone()))?;
 
         let (stopping, reloading) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
@@ -139,7 +142,7 @@ impl Engine {
             acks,
             egress,
             session: session.clone(),
-            calls,
+            calls: Calls { wire: calls, doors: asked },
             metrics,
             upkeep,
             pipeline: options.pipeline,

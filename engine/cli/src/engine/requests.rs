@@ -25,13 +25,13 @@ impl Turn {
     ///
     /// # Errors
     /// When rows don't fit their tables.
-    pub(super) fn answer(&mut self, request: &Request) -> anyhow::Result<(Option<i64>, Reply)> {
+    pub(super) fn answer(&mut self, request: &Request, who: Option<&str>) -> anyhow::Result<(Option<i64>, Reply)> {
         let now_ns = self.clock.now_ns();
         let decisions = match request {
             Request::Rig => return Ok((None, Reply::Rig(self.live.rig().to_file()))),
             Request::Status => return Ok((None, Reply::Status(self.status()))),
             _ if self.live.stands_still() => return Ok((None, self.refuse_while_still())),
-            Request::Reload => return self.reload(),
+            Request::Reload => return self.reload(who),
             changing => match self.decisions(changing, now_ns) {
                 Ok(decisions) => decisions,
                 Err(reason) => return Ok((None, Reply::Refused { reason })),
@@ -40,15 +40,16 @@ impl Turn {
         let (position, alerts) = self.live.decide(decisions, now_ns)?;
         self.send(&alerts);
         let detail = serde_json::to_string(request).ok();
-        self.live.note(&Audit { kind: audit_kind::REQUEST, what: Some(self.live.fold().session()), detail, ..Audit::default() }, now_ns)?;
-        Ok((Some(position), Reply::Done { session: self.live.fold().session().to_owned(), position }))
+        let session = self.live.fold().session().to_owned();
+        self.live.note(&Audit { kind: audit_kind::REQUEST, who, what: Some(&session), detail, ..Audit::default() }, now_ns)?;
+        Ok((Some(position), Reply::Done { session, position }))
     }
 
     /// Reads the pipeline's files again and lets their plan take over; files with mistakes leave the old one running.
     ///
     /// # Errors
     /// When rows don't fit their tables, or the network refuses the new keys.
-    pub(super) fn reload(&mut self) -> anyhow::Result<(Option<i64>, Reply)> {
+    pub(super) fn reload(&mut self, who: Option<&str>) -> anyhow::Result<(Option<i64>, Reply)> {
         let refused = |reason: String| Ok((None, Reply::Refused { reason }));
         if self.live.stands_still() {
             return Ok((None, self.refuse_while_still()));
@@ -84,7 +85,7 @@ impl Turn {
         let run_id = self.live.fold().run_id().to_owned();
         tracing::info!(run_id, kept = reloaded.kept.len(), fresh = reloaded.fresh.join(", "), "reloaded at position {position}");
         let detail = Some(format!("run {run_id} from position {position}; new or changed: {}", reloaded.fresh.join(", ")));
-        self.live.note(&Audit { kind: audit_kind::RELOAD, detail, ..Audit::default() }, now_ns)?;
+        self.live.note(&Audit { kind: audit_kind::RELOAD, who, detail, ..Audit::default() }, now_ns)?;
         Ok((Some(position), Reply::Reloaded { position, run_id, kept: reloaded.kept, fresh: reloaded.fresh }))
     }
 

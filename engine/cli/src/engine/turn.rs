@@ -9,12 +9,12 @@ use anyhow::Context as _;
 use proprio_core::control::{Reply, Request};
 use proprio_recording::{Snapshot, Snapshots};
 use proprio_tables::{Store, TablesError};
-use proprio_zenoh::control::Call;
 use proprio_zenoh::{AckPublisher, ArrivalClock, Egress, Ingress, Session};
 use tokio::task::JoinHandle;
 
 use super::alerts::Alert;
 use super::bursts::Bursts;
+use super::calls::{Call, Calls};
 use super::live::Live;
 use super::metrics::Metrics;
 use super::upkeep::Upkeep;
@@ -40,7 +40,7 @@ pub struct Turn {
     pub acks: AckPublisher,
     pub egress: Egress,
     pub session: Session,
-    pub calls: crossbeam_channel::Receiver<Call>,
+    pub calls: Calls,
     pub metrics: Metrics,
     pub upkeep: Upkeep,
     /// The pipeline file that it was started with, to be read again on a reload.
@@ -112,18 +112,18 @@ impl Turn {
     }
 
     fn take_calls(&mut self, progress: &mut Progress) -> anyhow::Result<()> {
-        while let Ok(call) = self.calls.try_recv() {
-            if matches!(call.request, Request::Forget { .. }) {
+        while let Some(call) = self.calls.next() {
+            if matches!(call.request(), Request::Forget { .. }) {
                 self.upkeep.ask(call, self.live.fold().worker().position());
                 continue;
             }
-            match self.answer(&call.request)? {
+            match self.answer(call.request(), call.who())? {
                 (Some(position), reply) => progress.answers.push((position, call, reply)),
-                (None, reply) => send_reply(call, &reply),
+                (None, reply) => call.reply(&reply),
             }
         }
         if self.reloading.swap(false, Ordering::Relaxed)
-            && let Reply::Refused { reason } = self.reload()?.1
+            && let Reply::Refused { reason } = self.reload(None)?.1
         {
             tracing::error!("not reloaded: the pipeline goes on as it was\n{reason}");
         }
@@ -152,7 +152,7 @@ impl Turn {
         }
         let durable = self.live.recorder().durable_position();
         for (_, call, reply) in progress.answers.extract_if(.., |(position, ..)| *position <= durable) {
-            send_reply(call, &reply);
+            call.reply(&reply);
         }
     }
 
@@ -241,11 +241,4 @@ async fn commit(round: Snapshot, store: Arc<Store>, snapshots: Arc<Mutex<Snapsho
         Err(stopped) => tracing::warn!(%stopped, "no snapshot was written"),
     }
     Ok(())
-}
-
-/// An asker that is gone needs no answer.
-pub(super) fn send_reply(call: Call, reply: &Reply) {
-    if let Err(error) = call.reply(reply) {
-        tracing::debug!(%error, "an answer was not sent");
-    }
 }

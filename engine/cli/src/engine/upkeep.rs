@@ -13,12 +13,12 @@ use proprio_core::quantity;
 use proprio_core::table::system::audit_kind;
 use proprio_recording::Disk;
 use proprio_tables::Store;
-use proprio_zenoh::control::Call;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::audit::Audit;
-use super::turn::{Turn, send_reply};
+use super::calls::Call;
+use super::turn::Turn;
 use crate::forget::{audit, find, from_recordings, summary};
 
 /// How often is looked for what is older than is kept; at first when the engine comes up.
@@ -89,7 +89,7 @@ impl Upkeep {
         if self.asked.len() < WAITING_MAX {
             return self.asked.push_back((position, call));
         }
-        send_reply(call, &Reply::Refused { reason: "too many others wait to be forgotten; try again".to_owned() });
+        call.reply(&Reply::Refused { reason: "too many others wait to be forgotten; try again".to_owned() });
     }
 
     /// Whether a person is being removed: no snapshot may be written, since it might hold them.
@@ -107,10 +107,10 @@ impl Upkeep {
             report(runtime.block_on(retaining));
         }
         if let Some((call, forgetting)) = self.forgetting.take() {
-            send_reply(call, &answer(runtime.block_on(forgetting)));
+            call.reply(&answer(runtime.block_on(forgetting)));
         }
         for (_, call) in self.asked.drain(..) {
-            send_reply(call, &Reply::Refused { reason: "the engine stops; ask again".to_owned() });
+            call.reply(&Reply::Refused { reason: "the engine stops; ask again".to_owned() });
         }
     }
 
@@ -127,7 +127,7 @@ impl Turn {
             report(self.runtime.block_on(retaining));
         }
         if let Some((call, forgetting)) = self.upkeep.forgetting.take_if(|(_, work)| work.is_finished()) {
-            send_reply(call, &answer(self.runtime.block_on(forgetting)));
+            call.reply(&answer(self.runtime.block_on(forgetting)));
         }
         if let Some(merging) = self.upkeep.merging.take_if(|work| work.is_finished()) {
             report(self.runtime.block_on(merging));
@@ -149,9 +149,9 @@ impl Turn {
     }
 
     fn forget(&mut self, call: Call) {
-        let Request::Forget { subject, who } = call.request.clone() else { return };
+        let Request::Forget { subject, who } = call.request().clone() else { return };
         if self.live.stands_still() {
-            return send_reply(call, &self.refuse_while_still());
+            return call.reply(&self.refuse_while_still());
         }
         let (disk, store, now_ns) = (self.upkeep.disk.clone(), self.upkeep.store.clone(), self.clock.now_ns());
         let work = async move { forgotten(&*disk, &store, &subject, who.as_deref(), now_ns).await };

@@ -1,9 +1,14 @@
-//! How are the tables asked over HTTP? Routes under `/v1`, described by `/v1/openapi.json`, and the two that say whether we live.
+//! How are the tables asked over HTTP? Routes under `/v1`, described by `/v1/openapi.json`, the operator's page, and the two
+//! that say whether we live.
 
 mod answer;
+mod console;
+mod control;
 mod live;
 pub mod login;
 mod openapi;
+mod origin;
+mod page;
 mod problem;
 mod sql;
 mod tables;
@@ -28,12 +33,19 @@ const BODY_BYTES: usize = 256 << 10;
 
 /// The routes.
 pub fn router(desk: Arc<Desk>) -> Router {
+    let own = Router::new()
+        .route("/v1/control", post(control::ask))
+        .route("/v1/console", get(console::open))
+        .route("/v1/stream", get(live::frames))
+        .route_layer(middleware::from_fn(origin::check));
     let known = Router::new()
         .route("/v1/sql", post(sql::ask))
         .route("/v1/tables", get(tables::all))
         .route("/v1/tables/{table}", get(tables::one))
         .route("/v1/subscribe", get(live::events))
-        .route("/v1/stream", get(live::frames))
+        .route("/", get(page::index))
+        .route("/assets/{file}", get(page::asset))
+        .merge(own)
         .route_layer(middleware::from_fn_with_state(desk.clone(), login::check));
     let open = Router::new()
         .route("/v1/openapi.json", get(openapi::document))

@@ -18,7 +18,7 @@ fn openapi() -> Value {
         "info": {
             "title": "proprio",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "SQL over live and recorded streams of a movement lab. Read-only.",
+            "description": "SQL over live and recorded streams of a movement lab, and the typed requests that change the rig that runs.",
             "license": { "name": "Apache-2.0", "identifier": "Apache-2.0" }
         },
         "security": [{ "token": [] }, { "password": [] }, {}],
@@ -29,6 +29,24 @@ fn openapi() -> Value {
                     "content": { "text/event-stream": { "schema": { "type": "string" } } } } })) },
             "/v1/stream": { "get": follow("stream", "Rows as they come, over a WebSocket of Arrow IPC streams",
                 json!({ "101": { "description": "A binary message a batch; the first has the columns alone" } })) },
+            "/v1/control": { "post": control() },
+            "/v1/console": { "get": {
+                "operationId": "console",
+                "summary": "What the operator's page draws, over a WebSocket",
+                "responses": with_problems(json!({ "101": { "description": "JSON both ways, and binary frames" } }), &["401", "403", "426"])
+            } },
+            "/": { "get": {
+                "operationId": "page",
+                "summary": "The operator's page",
+                "responses": with_problems(json!({ "200": { "description": "HTML", "content": { "text/html": { "schema": { "type": "string" } } } } }),
+                    &["401", "403"])
+            } },
+            "/assets/{file}": { "get": {
+                "operationId": "asset",
+                "summary": "A file of the operator's page",
+                "parameters": [{ "name": "file", "in": "path", "required": true, "schema": { "type": "string", "minLength": 1 } }],
+                "responses": with_problems(json!({ "200": { "description": "The file" } }), &["401", "403", "404"])
+            } },
             "/v1/tables": { "get": {
                 "operationId": "listTables",
                 "summary": "The tables that you may see, with their columns",
@@ -106,6 +124,48 @@ fn ask() -> Value {
     })
 }
 
+/// The route that changes the rig. Its requests are those of `proprio_core::control::Request`, by their names.
+fn control() -> Value {
+    let text = json!({ "type": "string", "minLength": 1, "maxLength": 4096 });
+    let maybe = json!({ "type": ["string", "null"], "maxLength": 4096 });
+    let time =
+        json!({ "type": ["integer", "null"], "format": "int64", "description": "Event time in nanoseconds since 1970; now when absent" });
+    let of = |name: &str, required: &[&str], mut properties: Value| {
+        properties["request"] = json!({ "const": name });
+        let required: Vec<&str> = std::iter::once("request").chain(required.iter().copied()).collect();
+        json!({ "type": "object", "title": name, "required": required, "additionalProperties": false, "properties": properties })
+    };
+    let items = json!({ "type": "array", "maxItems": 10, "items": { "type": ["integer", "null"], "minimum": 0, "maximum": 10 } });
+    let actions = json!({ "enum": ["note", "hold", "release", "override", "approve"] });
+    let note = json!({ "type": "object", "required": ["author", "text"], "properties": {
+        "author": text.clone(), "text": text.clone(), "action": actions, "about": maybe.clone(), "value": { "type": ["number", "null"] }
+    } });
+    let outcome = json!({ "author": text.clone(), "instrument": { "enum": ["odi", "pain_nrs"] }, "items": items, "time_ns": time.clone() });
+    let start = json!({ "subject": maybe.clone(), "task": maybe.clone(), "from_ns": time.clone(), "carry": maybe.clone() });
+    let requests = [
+        of("status", &[], json!({})),
+        of("rig", &[], json!({})),
+        of("session_start", &[], start),
+        of("session_stop", &[], json!({})),
+        of("trial", &["name"], json!({ "name": text.clone() })),
+        of("mark", &["label"], json!({ "label": text.clone(), "time_ns": time.clone() })),
+        of("note", &["note"], json!({ "note": note, "time_ns": time })),
+        of("acknowledge", &["alert", "author"], json!({ "alert": text.clone(), "author": text, "text": maybe })),
+        of("outcome", &["author", "instrument", "items"], outcome),
+        of("reload", &[], json!({})),
+    ];
+    json!({
+        "operationId": "control",
+        "summary": "Asks the rig how it is, or to change: sessions, trials, marks, notes, outcomes, acknowledgements, reloads",
+        "description": "Changes want `control: true` in the users file, and are rows of `audit`. Answered when the change is durable.",
+        "requestBody": { "required": true, "content": { "application/json": { "schema": { "oneOf": requests } } } },
+        "responses": with_problems(json!({ "200": {
+            "description": "`done`, `rig`, `status` or `reloaded`",
+            "content": { "application/json": { "schema": { "type": "object", "minProperties": 1, "maxProperties": 1 } } }
+        } }), &["400", "401", "403", "409", "413", "415", "429", "503"])
+    })
+}
+
 /// A route that follows rows.
 fn follow(name: &str, summary: &str, mut answer: Value) -> Value {
     answer["414"] = json!({ "description": "The address is too long to be read at all" });
@@ -173,8 +233,9 @@ fn with_problems(mut responses: Value, statuses: &[&str]) -> Value {
         let description = match *status {
             "400" => "The request or the statement can't be read, or names what isn't there",
             "401" => "Name, password or token is wrong",
-            "403" => "The statement would change something, or asks from another machine where there are no users",
-            "404" => "There is no such table",
+            "403" => "The user may not do that; or another machine asks where there are no users, or a page of another origin",
+            "404" => "There is no such table or file",
+            "409" => "The rig refuses, with its reason",
             "406" => "No form of the answer is accepted",
             "413" => "The request is too long",
             "415" => "The request is in no form that is read",

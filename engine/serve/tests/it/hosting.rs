@@ -11,7 +11,8 @@ use super::http::{ask, send};
 #[tokio::test(flavor = "multi_thread")]
 async fn beyond_this_machine_takes_tls_and_users() {
     let host = Host::with_users().await;
-    let open = |options: Options| Doors::open(&options, Tables::Running(host.store.clone())).map(|_| ()).map_err(|error| error.to_string());
+    let open =
+        |options: Options| Doors::open(&options, Tables::Running(host.store.clone()), None).map(|_| ()).map_err(|error| error.to_string());
     let beyond = Options { address: IpAddr::V4(Ipv4Addr::UNSPECIFIED), http_port: Some(0), postgres_port: Some(0), ..Options::default() };
     let users = Some(host.path().join("users.yaml"));
     assert!(open(beyond.clone()).expect_err("no TLS, no users").contains("TLS (`--tls-cert`, `--tls-key`) and users"));
@@ -33,7 +34,7 @@ async fn tables_on_disk_are_served_without_an_engine() {
     let place = Place::of_data(&host.path().join("data")).expect("a path");
     let tables = Tables::resting(place, "lab-1").await.expect("tables");
     let any_port = Options { http_port: Some(0), postgres_port: Some(0), ..Options::default() };
-    let doors = Doors::open(&any_port, tables.clone()).expect("open");
+    let doors = Doors::open(&any_port, tables.clone(), None).expect("open");
     let at = doors.addresses().http.rsplit('/').next().and_then(|at| at.parse().ok()).expect("an address");
     assert_eq!(ask(at, "SELECT count(*) AS n FROM angles", &[]).rows(), [serde_json::json!({ "n": 2000 })]);
     assert_eq!(send(at, "GET /readyz", &[], b"").status, 200);

@@ -1,5 +1,7 @@
 //! Do the doors let in whom they should, show what they may see, stop what runs away, and write down who asked?
 
+mod console;
+mod control;
 mod hosting;
 mod http;
 mod limits;
@@ -8,14 +10,15 @@ mod remote;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use arrow_schema::DataType;
+use proprio_core::control::Request;
 use proprio_core::schema::{FieldExt as _, column, float};
 use proprio_core::{StreamSchema, TableChunk, TableSpec};
 use proprio_serve::users::{self, Entry, Limits};
-use proprio_serve::{Addresses, Doors, Options, Tables, Verifier};
+use proprio_serve::{Addresses, Control, Doors, Options, Tables, Verifier};
 use proprio_tables::{Place, Store};
 
 /// Rows of each session, of which the first half is committed.
@@ -30,6 +33,8 @@ pub(crate) struct Host {
     pub(crate) doors: Doors,
     pub(crate) store: Arc<Store>,
     pub(crate) token: String,
+    /// What the rig was asked through the doors, and by whom.
+    requests: Arc<Mutex<Vec<(Option<String>, Request)>>>,
     dir: tempfile::TempDir,
 }
 
@@ -55,8 +60,20 @@ impl Host {
         let store = Arc::new(store);
         let any_port = Options { http_port: Some(0), postgres_port: Some(0), ..Options::default() };
         let options = options(any_port, dir.path().join("users.yaml"));
-        let doors = Doors::open(&options, Tables::Running(store.clone())).expect("the doors open");
-        Self { doors, store, token: String::new(), dir }
+        let (control, mut calls) = Control::new();
+        let requests: Arc<Mutex<Vec<_>>> = Arc::default();
+        let heard = requests.clone();
+        tokio::spawn(async move {
+            while let Some(call) = calls.recv().await {
+                if !matches!(call.request, Request::Status) {
+                    heard.lock().expect("no test panics here").push((call.who.clone(), call.request.clone()));
+                }
+                let reply = control::answer(&call.request);
+                call.reply(reply);
+            }
+        });
+        let doors = Doors::open(&options, Tables::Running(store.clone()), Some(control)).expect("the doors open");
+        Self { doors, store, token: String::new(), requests, dir }
     }
 
     /// With the users `anna`, who sees session `s1` of `angles`, `eve`, who sees all within narrow limits, and `root`.
@@ -69,6 +86,7 @@ impl Host {
                 tables: tables.iter().map(ToString::to_string).collect(),
                 sessions: sessions.iter().map(ToString::to_string).collect(),
                 limits: Limits::default(),
+                control: tables == ["*"] && sessions == ["*"],
             };
             let narrow = Limits { memory_mib: 4, time_s: 1, rows: 1500, queries: 1 };
             users::add(&path, "anna", Entry { tokens: vec![kept], ..entry("an apple", &["angles", "sessions"], &["s1"]) }).expect("added");
@@ -79,6 +97,10 @@ impl Host {
         .await;
         host.token = token;
         host
+    }
+
+    pub(crate) fn requests(&self) -> Vec<(Option<String>, Request)> {
+        self.requests.lock().expect("no test panics here").clone()
     }
 
     pub(crate) fn addresses(&self) -> &Addresses {
