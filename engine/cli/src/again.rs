@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use proprio_core::Decision;
 use proprio_recording::Disk;
 use proprio_runtime::lineage::Lineage;
-use proprio_runtime::{PIPELINE_TEXT, Plan, RIG_TEXT};
+use proprio_runtime::{Plan, RIG_TEXT};
 
 use crate::lineage::{self, Origin};
 use crate::plans::plan_of;
@@ -46,8 +46,8 @@ impl Again {
         let plan = match (files, amended_rig) {
             (Files::Given(plan), None) => plan.clone(),
             (Files::Given(plan), Some(rig)) => {
-                let texts = [(PIPELINE_TEXT, &plan.pipeline_text), (RIG_TEXT, rig)];
-                let texts = texts.map(|(name, text)| (name.to_owned(), text.clone())).into();
+                let mut texts = plan.texts();
+                texts.insert(RIG_TEXT.to_owned(), rig.clone());
                 plan_of(&texts).context("with the amended rig file")?
             }
             (Files::Recorded, _) => {

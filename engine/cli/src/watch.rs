@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proprio_runtime::diagnostic::{Report, Source};
-use proprio_runtime::tree::{self, MAX_BYTES};
+use proprio_operators::REGISTRY;
+use proprio_runtime::named_files;
+use proprio_runtime::tree::MAX_BYTES;
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(300);
 
-/// A pipeline file and the rig file that it names, as they were last taken up.
+/// A pipeline file and the files that it names, as they were last taken up.
 #[derive(Debug)]
 pub struct Watch {
     pipeline: PathBuf,
@@ -42,19 +43,14 @@ impl Watch {
     }
 }
 
-/// Both files, as far as the first can be read.
+/// All files, as far as the first can be read.
 fn contents(pipeline: &Path) -> Contents {
     let read = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() <= MAX_BYTES as u64).then(|| std::fs::read(path).ok());
     let text = read(pipeline).flatten();
-    let rig = text.as_ref().and_then(|text| rig_of(text)).map(|rig| pipeline.parent().unwrap_or(Path::new("")).join(rig));
-    let rig = rig.map(|path| (path.clone(), read(&path).flatten()));
-    [(pipeline.to_owned(), text)].into_iter().chain(rig).collect()
-}
-
-/// The rig file that a pipeline's text names.
-fn rig_of(text: &[u8]) -> Option<String> {
-    let source = Source { name: String::new(), text: String::from_utf8(text.to_vec()).ok()? };
-    Some(tree::parse(&mut Report::new(&source))?.get("rig")?.text()?.to_owned())
+    let named = text.as_deref().and_then(|text| std::str::from_utf8(text).ok()).map(|text| named_files(text, REGISTRY));
+    let paths = named.into_iter().flatten().map(|name| pipeline.parent().unwrap_or(Path::new("")).join(name));
+    let others: Contents = paths.map(|path| (path.clone(), read(&path).flatten())).collect();
+    [(pipeline.to_owned(), text)].into_iter().chain(others).collect()
 }
 
 #[cfg(test)]
@@ -62,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pipeline_is_watched_with_the_rig_that_it_names() {
+    fn a_pipeline_is_watched_with_the_files_that_it_names() {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let pipeline = folder.path().join("pipeline.yaml");
         std::fs::write(&pipeline, "pipeline: p\nrig: r.yaml\nsteps: []\n").expect("it is written");
@@ -71,6 +67,9 @@ mod tests {
         std::fs::write(folder.path().join("r.yaml"), "rig: r\n").expect("it is written");
         let after = contents(&pipeline);
         assert_ne!(before, after);
+        let step = "{ id: s, op: exercise, from: angles, with: { protocol: thrust.yaml } }";
+        std::fs::write(&pipeline, format!("pipeline: p\nrig: r.yaml\nsteps: [{step}]\n")).expect("it is written");
+        assert_eq!(contents(&pipeline)[2].0, folder.path().join("thrust.yaml"));
         std::fs::write(&pipeline, "pipeline: [\n").expect("it is written");
         assert_eq!(contents(&pipeline).len(), 1, "a broken pipeline names no rig, and is a change all the same");
     }

@@ -10,6 +10,7 @@ pub mod kind;
 pub mod note;
 pub mod operator;
 pub mod outcome;
+pub mod protocol;
 pub mod quantity;
 pub mod recorded;
 pub mod registry;

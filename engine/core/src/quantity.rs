@@ -110,8 +110,10 @@ pub fn split_number_and_unit(text: &str) -> (&str, &str) {
 
 /// Checks a text against the JSON Schema `format` of a quantity; `None` when the format is no quantity's.
 pub fn check_format(format: &str, text: &str) -> Option<Result<(), QuantityError>> {
-    if format == "rate" {
-        return Some(text.parse::<Rate>().map(drop));
+    match format {
+        "rate" => return Some(text.parse::<Rate>().map(drop)),
+        Amount::FORMAT => return Some(text.parse::<Amount>().map(drop)),
+        _ => {}
     }
     Dimension::ALL.iter().find(|dimension| dimension.format == format).map(|dimension| dimension.parse(text).map(drop))
 }
@@ -195,6 +197,80 @@ quantity!(
     Share, Dimension::SHARE, "%", percent
 );
 
+/// A number in whatever unit the column that it is compared with has, written `15 deg`, `40 mm` or, without a unit, `0.4`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Amount {
+    /// In the base unit of its dimension, or in `unit` where that is of none.
+    pub value: f64,
+    /// The base unit, as columns name it, or the unit as written; none for a plain number.
+    pub unit: Option<String>,
+}
+
+impl Amount {
+    const FORMAT: &'static str = "amount";
+
+    /// Whether it can be compared with values in `unit`; a plain number fits all, and where no unit is known everything fits.
+    pub fn fits(&self, unit: Option<&str>) -> bool {
+        self.unit.as_deref().zip(unit).is_none_or(|(own, other)| own == other)
+    }
+}
+
+impl std::str::FromStr for Amount {
+    type Err = QuantityError;
+
+    fn from_str(text: &str) -> Result<Self, QuantityError> {
+        let (number, unit) = split_number_and_unit(text);
+        let known = Dimension::ALL.iter().find_map(|dimension| {
+            let (_, factor) = dimension.units.iter().find(|(name, _)| *name == unit)?;
+            Some((dimension.units.iter().find(|(_, factor)| *factor == 1.0)?.0, *factor))
+        });
+        let (base, factor) = known.unwrap_or((unit, 1.0));
+        let is_name = unit.chars().all(|c| c.is_alphanumeric() || matches!(c, '/' | '^' | '%' | '°' | '_' | '*'));
+        match number.parse::<f64>() {
+            Ok(value) if value.is_finite() && is_name => {
+                Ok(Self { value: value * factor, unit: (!unit.is_empty()).then(|| base.to_owned()) })
+            }
+            _ => Err(QuantityError {
+                problem: format!("`{text}` can't be read"),
+                due: "a number with its unit",
+                example: "15 deg",
+                units: vec!["deg", "m", "m/s^2"],
+            }),
+        }
+    }
+}
+
+impl fmt::Display for Amount {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.unit {
+            Some(unit) => write!(f, "{} {unit}", self.value),
+            None => write!(f, "{}", self.value),
+        }
+    }
+}
+
+impl Serialize for Amount {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for Amount {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Amount".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "format": Self::FORMAT, "description": "a number with its unit, such as `15 deg`." })
+    }
+}
+
 impl Duration {
     /// In whole nanoseconds, rounded to the nearest and saturating.
     pub fn nanoseconds(self) -> i64 {
@@ -216,6 +292,11 @@ mod tests {
         let error = Dimension::DURATION.parse("20").expect_err("no unit");
         assert_eq!(error.to_string(), "`20` has no unit; a duration is due here, such as `20 ms`");
         assert!(Dimension::FORCE.parse("nan N").is_err());
+        let amount = |text: &str| text.parse::<Amount>().map(|amount| amount.to_string()).map_err(|error| error.problem);
+        assert_eq!(amount("40 mm"), Ok("0.04 m".to_owned()));
+        assert_eq!(amount("-2.5 m/s^2"), Ok("-2.5 m/s^2".to_owned()));
+        assert_eq!((amount("0.4"), amount("inf deg")), (Ok("0.4".to_owned()), Err("`inf deg` can't be read".to_owned())));
+        assert!("5°".parse::<Amount>().is_ok_and(|amount| amount.fits(Some("deg")) && !amount.fits(Some("m")) && amount.fits(None)));
         assert_eq!(Duration::new(0.02).nanoseconds(), 20_000_000);
     }
 }

@@ -1,18 +1,20 @@
 //! The JSON Schemas that editors complete and check with.
 
 use proprio_core::Registration;
+use proprio_core::protocol::Protocol;
 use proprio_core::rig::RigFile;
 use serde_json::{Map, Value, json};
 
-use crate::check::FileKind;
+use crate::check::{FILE, FileKind};
 use crate::pipeline_file::PipelineFile;
 use crate::reference::headline;
 
-/// The JSON Schema of rig or pipeline files; a pipeline's knows every operator's `with:`.
+/// The JSON Schema of rig, pipeline or protocol files; a pipeline's knows every operator's `with:`.
 pub fn schema(kind: FileKind, registry: &[Registration]) -> Value {
     match kind {
         FileKind::Rig => schemars::schema_for!(RigFile).to_value(),
         FileKind::Pipeline => pipeline_schema(registry),
+        FileKind::Protocol => schemars::schema_for!(Protocol).to_value(),
     }
 }
 
@@ -31,11 +33,22 @@ fn pipeline_schema(registry: &[Registration]) -> Value {
 /// An operator's configuration as a definition: its references are moved to where it stands.
 fn configuration(operator: &Registration) -> Value {
     let mut schema = (operator.schema)().to_value();
+    let properties = schema.get_mut("properties").and_then(Value::as_object_mut).into_iter().flatten();
+    properties.for_each(|(_, property)| allow_file(property));
     move_references(&mut schema, &format!("#/$defs/{}", operator.name));
     if let Some(schema) = schema.as_object_mut() {
         schema.remove("$schema");
     }
     schema
+}
+
+/// Lets a file's name stand where a file's content may.
+fn allow_file(property: &mut Value) {
+    let Some(property) = property.as_object_mut() else { return };
+    let Some(kind) = property.remove(FILE) else { return };
+    let Some(content) = property.remove("$ref") else { return };
+    let described = format!("Path of a {} file, from this file's folder.", kind.as_str().unwrap_or("YAML"));
+    property.insert("anyOf".to_owned(), json!([{ "type": "string", "description": described }, { "$ref": content }]));
 }
 
 fn move_references(schema: &mut Value, to: &str) {

@@ -14,7 +14,8 @@ pub mod validate;
 pub mod worker;
 
 pub use check::{
-    Checked, FileKind, Loaded, PIPELINE_TEXT, RIG_TEXT, Test, TestInput, check, check_text, load, load_rig, load_rig_text, load_texts,
+    ASSET_TEXT, Checked, FileKind, Loaded, PIPELINE_TEXT, RIG_TEXT, Test, TestInput, check, check_text, load, load_rig, load_rig_text,
+    load_texts, named_files,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;

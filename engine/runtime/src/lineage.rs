@@ -33,7 +33,7 @@ impl Lineage {
             pipeline: plan.pipeline.clone(),
             pipeline_text: plan.pipeline_text.clone(),
             rig_text: plan.rig_text.clone(),
-            assets: Vec::new(),
+            assets: plan.assets.iter().map(|(name, content)| (name.clone(), content.clone())).collect(),
             operators: operators_version(registry),
             build: build.to_owned(),
             target: target.to_owned(),

@@ -1,7 +1,11 @@
 //! What a checked rig and pipeline become: sources and steps in topological order, each with its schema and its table.
 
+use std::collections::BTreeMap;
+
 use proprio_core::table::system;
 use proprio_core::{Planned, Rig, StreamSchema, TableSpec};
+
+use crate::check::{ASSET_TEXT, PIPELINE_TEXT, RIG_TEXT};
 
 /// A plan that the worker runs. Streams are numbered: first the rig's sensors by index, then what people say
 /// ([`system::said`](proprio_core::table::system::said)), then the steps in order.
@@ -23,6 +27,8 @@ pub struct Plan {
     pub rig_text: String,
     /// The text of the pipeline file.
     pub pipeline_text: String,
+    /// What the files hold that steps read, by the name that the pipeline gives them.
+    pub assets: BTreeMap<String, Vec<u8>>,
 }
 
 /// One operator over one set of streams.
@@ -36,7 +42,7 @@ pub struct PlannedStep {
     pub stream: String,
     /// The matched stream's part after the slash: value of the table's key column.
     pub key: Option<String>,
-    /// Its `with:` block as written, `{}` where it has none.
+    /// Its `with:` block, in which files' names are replaced by what the files hold; `{}` where it has none.
     pub config: serde_json::Value,
     /// Numbers of the streams it reads, one per port.
     pub inputs: Vec<usize>,
@@ -47,6 +53,14 @@ pub struct PlannedStep {
 }
 
 impl Plan {
+    /// The files as a recording holds them, by name: [`load_texts`](crate::load_texts) makes this plan of them again.
+    pub fn texts(&self) -> BTreeMap<String, String> {
+        let assets =
+            self.assets.iter().map(|(name, content)| (format!("{ASSET_TEXT}{name}"), String::from_utf8_lossy(content).into_owned()));
+        let files = [(PIPELINE_TEXT, &self.pipeline_text), (RIG_TEXT, &self.rig_text)];
+        files.map(|(name, text)| (name.to_owned(), text.clone())).into_iter().chain(assets).collect()
+    }
+
     /// Schema of a stream by its number.
     pub fn schema(&self, stream: usize) -> &StreamSchema {
         let sources = self.sources.len();

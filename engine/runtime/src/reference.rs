@@ -6,6 +6,7 @@ use proprio_core::quantity::check_format;
 use proprio_core::{Inputs, Registration};
 use serde_json::{Value, json};
 
+use crate::check::FILE;
 use crate::validate::{describe_types, summary};
 
 /// One operator's manual as Markdown that reads well in a terminal: prose, configuration keys, example.
@@ -104,7 +105,11 @@ fn collect(schema: &Value, root: &Value, prefix: &str, depth: usize, into: &mut 
         let describe = |schema: &Value| schema.get("description").and_then(Value::as_str).map(str::to_owned);
         into.push(ConfigKey {
             name: format!("{prefix}{name}"),
-            takes: takes(property, root),
+            takes: if property.get(FILE).is_some() {
+                format!("a file's path, or {}", takes(property, root))
+            } else {
+                takes(property, root)
+            },
             is_required: required.contains(&name.as_str()),
             default: property.get("default").cloned(),
             description: describe(property).or_else(|| describe(target)).unwrap_or_default(),

@@ -111,7 +111,7 @@ impl Node {
     pub fn at_pointer(&self, pointer: &str) -> &Self {
         let mut node = self;
         for part in pointer.split('/').skip(1) {
-            let name = part.replace("~1", "/").replace("~0", "~");
+            let name = unescaped(part);
             let next = match &node.value {
                 Value::Map(_) => node.get(&name),
                 Value::List(items) => name.parse::<usize>().ok().and_then(|index| items.get(index)),
@@ -125,6 +125,17 @@ impl Node {
         node
     }
 
+    /// Where a JSON pointer points: the value, or the key where the value is a mapping or a list.
+    pub fn span_at(&self, pointer: &str) -> Span {
+        if let Some((parent, name)) = pointer.rsplit_once('/')
+            && let Some((key, value)) = self.at_pointer(parent).entries().iter().rev().find(|(key, _)| key.name == unescaped(name))
+        {
+            let is_container = !value.entries().is_empty() || !value.items().is_empty();
+            return if is_container { key.span } else { value.span };
+        }
+        self.at_pointer(pointer).span
+    }
+
     /// The same without places; of a repeated key, the last value.
     pub fn to_json(&self) -> serde_json::Value {
         match &self.value {
@@ -136,6 +147,11 @@ impl Node {
             Value::Map(entries) => entries.iter().map(|(key, value)| (key.name.clone(), value.to_json())).collect(),
         }
     }
+}
+
+/// A part of a JSON pointer as the key that it means.
+fn unescaped(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }
 
 fn find_duplicate_keys(node: &Node, report: &mut Report<'_>) {

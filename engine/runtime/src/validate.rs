@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proprio_core::quantity::check_format;
 use serde_json::Value as Json;
 
+use crate::check::FILE;
 use crate::diagnostic::{Diagnostic, Report, Span, nearest};
 use crate::tree::{Key, Node, Value};
 
@@ -37,6 +38,10 @@ impl<'v> Validator<'v, '_> {
     fn check(&mut self, node: &Node, schema: &'v Json, place: &Place<'_>) {
         if schema == &Json::Bool(false) {
             self.report.error("unknown-key", node.span, format!("{} has no place here", place.called()));
+            return;
+        }
+        if schema.get(FILE).is_some() && node.text().is_some() {
+            // A file's name; what the file holds is checked where it is read.
             return;
         }
         if let Some(target) = self.target(schema) {

@@ -1,4 +1,4 @@
-//! `proprio check`: is there anything wrong with these rig and pipeline files?
+//! `proprio check`: is there anything wrong with these rig, pipeline and protocol files?
 
 use std::io::Write as _;
 use std::path::PathBuf;
@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use proprio_operators::REGISTRY;
 use proprio_runtime::{Diagnostic, Severity};
 
-/// Finds every mistake in rig and pipeline files. Exits with 0 when there is none, with 2 otherwise.
+/// Finds every mistake in rig, pipeline and protocol files. Exits with 0 when there is none, with 2 otherwise.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Rig and pipeline files; a pipeline's rig file is checked with it.
+    /// Rig, pipeline and protocol files; a pipeline's rig and protocol files are checked with it.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print the findings as a JSON list.

@@ -366,7 +366,7 @@ pub struct Parts {
 
 /// The texts that a segment carries: the files, and the run that they make in this build.
 pub fn texts(plan: &Plan) -> Texts {
-    let run_id = crate::lineage::run_id(plan);
-    let texts = [("rig.yaml", plan.rig_text.clone()), ("pipeline.yaml", plan.pipeline_text.clone()), ("run_id", run_id)];
-    texts.map(|(name, text)| (name.to_owned(), text)).into()
+    let mut texts = plan.texts();
+    texts.insert("run_id".to_owned(), crate::lineage::run_id(plan));
+    texts
 }

@@ -1,8 +1,9 @@
-//! What is wrong with a rig or pipeline file, all of it, and what plan does it make when nothing is?
+//! What is wrong with a rig, pipeline or protocol file, all of it, and what plan does it make when nothing is?
 
 mod names;
 mod pipeline;
 mod planning;
+mod protocol;
 mod rig;
 mod tables;
 
@@ -18,6 +19,8 @@ use crate::pipeline_file::SimulateFile;
 use crate::plan::Plan;
 use crate::tree::{self, Node};
 
+pub(crate) use protocol::FILE;
+
 /// What a file is, told by its top keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -26,6 +29,19 @@ pub enum FileKind {
     Rig,
     /// It declares steps.
     Pipeline,
+    /// It prescribes an exercise.
+    Protocol,
+}
+
+impl FileKind {
+    /// With its article.
+    const fn described(self) -> &'static str {
+        match self {
+            Self::Rig => "a rig file",
+            Self::Pipeline => "a pipeline file",
+            Self::Protocol => "a protocol file",
+        }
+    }
 }
 
 /// What checking a file gave.
@@ -83,6 +99,8 @@ pub enum TestInput {
 pub const PIPELINE_TEXT: &str = "pipeline.yaml";
 /// Name of the rig's text in a recording.
 pub const RIG_TEXT: &str = "rig.yaml";
+/// What the name of a file that a step reads begins with in a recording, so that it can't be one of the others'.
+pub const ASSET_TEXT: &str = "asset/";
 
 /// Where a pipeline's other files are.
 enum Files<'f> {
@@ -111,9 +129,17 @@ impl Files<'_> {
             },
         }
     }
+
+    /// The file that a step reads under that name.
+    fn asset(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
+        match self {
+            Self::Beside(_) => self.read(name),
+            Self::Texts(_) => self.read(&format!("{ASSET_TEXT}{name}")),
+        }
+    }
 }
 
-/// Checks a rig or a pipeline file, whichever it is; a pipeline's rig file is checked with it.
+/// Checks a rig, pipeline or protocol file, whichever it is; a pipeline's rig and protocol files are checked with it.
 pub fn check(path: &Path, registry: &'static [Registration]) -> Checked {
     match read(path) {
         Ok(source) => check_source(&source, path, registry),
@@ -137,8 +163,8 @@ pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Ve
 fn load_source(source: &Source, files: &Files<'_>, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
     let mut report = Report::new(source);
     let Some(tree) = tree::parse(&mut report) else { return Err(report.sorted()) };
-    if kind_of(&tree) == Some(FileKind::Rig) {
-        report.error("wrong-file", tree.span, "this is a rig file; a pipeline file is due here");
+    if let Some(kind @ (FileKind::Rig | FileKind::Protocol)) = kind_of(&tree) {
+        report.error("wrong-file", tree.span, format!("this is {}; a pipeline file is due here", kind.described()));
         return Err(report.sorted());
     }
     let (diagnostics, loaded) = pipeline::check(&tree, report, files, registry);
@@ -178,6 +204,20 @@ pub fn load_rig_text(text: &str, name: &str) -> Result<Rig, Vec<Diagnostic>> {
     }
 }
 
+/// The other files that a pipeline's text names, as written: its rig, and those that its steps read.
+pub fn named_files(text: &str, registry: &'static [Registration]) -> Vec<String> {
+    let source = Source { name: String::new(), text: text.to_owned() };
+    let Some(tree) = tree::parse(&mut Report::new(&source)) else { return Vec::new() };
+    let rig = tree.get("rig").and_then(Node::text);
+    let steps = names::steps(&tree);
+    let of_steps = steps.iter().filter_map(|step| {
+        let operator = registry.iter().find(|operator| step.op.is_some_and(|(op, _)| op == operator.name))?;
+        let with = step.with?;
+        Some(protocol::file_keys(operator).into_iter().filter_map(|key| with.get(&key)?.text()))
+    });
+    rig.into_iter().chain(of_steps.flatten()).map(str::to_owned).collect()
+}
+
 fn check_source(source: &Source, path: &Path, registry: &'static [Registration]) -> Checked {
     let mut report = Report::new(source);
     let Some(tree) = tree::parse(&mut report) else { return Checked { kind: None, diagnostics: report.sorted() } };
@@ -185,6 +225,7 @@ fn check_source(source: &Source, path: &Path, registry: &'static [Registration])
     let diagnostics = match kind {
         Some(FileKind::Rig) => rig::check(&tree, report).0,
         Some(FileKind::Pipeline) => pipeline::check(&tree, report, &Files::Beside(path), registry).0,
+        Some(FileKind::Protocol) => protocol::check(&tree, report),
         None => {
             say_unknown_kind(&tree, &mut report);
             report.sorted()
@@ -193,7 +234,7 @@ fn check_source(source: &Source, path: &Path, registry: &'static [Registration])
     Checked { kind, diagnostics }
 }
 
-/// Both kinds have the key `rig`, so what tells them apart is the rest.
+/// Rig and pipeline files have the key `rig`, so what tells them apart is the rest.
 fn kind_of(tree: &Node) -> Option<FileKind> {
     let has = |name: &str| tree.get(name).is_some();
     let is_like = |name: &str| tree.entries().iter().any(|(key, _)| nearest(&key.name, [name]).is_some());
@@ -201,17 +242,22 @@ fn kind_of(tree: &Node) -> Option<FileKind> {
         Some(FileKind::Pipeline)
     } else if has("sensors") || (has("rig") && !is_like("pipeline") && !is_like("steps")) {
         Some(FileKind::Rig)
+    } else if has("protocol") || has("phases") {
+        Some(FileKind::Protocol)
     } else if is_like("pipeline") || is_like("steps") {
         Some(FileKind::Pipeline)
     } else {
-        is_like("sensors").then_some(FileKind::Rig)
+        let kinds = [("sensors", FileKind::Rig), ("protocol", FileKind::Protocol), ("phases", FileKind::Protocol)];
+        kinds.into_iter().find(|(name, _)| is_like(name)).map(|(_, kind)| kind)
     }
 }
 
 fn say_unknown_kind(tree: &Node, report: &mut Report<'_>) {
     let span = tree.entries().first().map_or(tree.span, |(key, _)| key.span);
-    let finding = report.error("wrong-file", span, "this is neither a rig file nor a pipeline file");
-    finding.help("a rig file has the keys `rig` and `sensors`, a pipeline file `pipeline`, `rig` and `steps`");
+    let finding = report.error("wrong-file", span, "this is neither a rig file nor a pipeline or protocol file");
+    finding.help(
+        "a rig file has the keys `rig` and `sensors`, a pipeline file `pipeline`, `rig` and `steps`, a protocol `protocol` and `phases`",
+    );
 }
 
 /// Reads a file, in bounds and as UTF-8.

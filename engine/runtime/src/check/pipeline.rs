@@ -9,6 +9,7 @@ use proprio_core::{Kind, Registration, Rig, TableSpec};
 
 use super::names::{self, StepNode};
 use super::planning::{self, Resolved};
+use super::protocol;
 use super::{FileKind, Files, Loaded, RIG_TEXT, Test, TestInput, has_errors, kind_of, rig, tables};
 use crate::diagnostic::{Diagnostic, Report, Source, Span};
 use crate::pipeline_file::{Keep, PipelineFile};
@@ -35,7 +36,8 @@ pub(super) fn check(
         report.error("range", span, format!("a pipeline has at most {MAX_STEPS} steps; these are {}", steps.len()));
         return (report.sorted(), None);
     }
-    let resolved: Vec<_> = steps.iter().map(|step| resolve(step, registry, &mut report)).collect();
+    let mut of_files = Vec::new();
+    let resolved: Vec<_> = steps.iter().map(|step| resolve(step, registry, files, &mut report, &mut of_files)).collect();
     names::check_ids(&steps, &mut report);
     let order = names::order(&steps, &mut report);
     check_table_names(tree, &steps, &mut report);
@@ -44,8 +46,9 @@ pub(super) fn check(
     let loaded = rig_file.and_then(|(rig_path, source, rig)| {
         let planned = planning::plan(&rig, &steps, &resolved, &order, &mut report);
         let tables = check_tables(&rig, &steps, &planned, &mut report);
-        if !has_errors(&report.found) {
-            let found = finish(tree, &report, files, Rigged { rig, source, path: rig_path }, planned, tables);
+        if !has_errors(&report.found) && !has_errors(&of_files) {
+            let assets = resolved.iter().flatten().flat_map(|resolved| resolved.assets.clone()).collect();
+            let found = finish(tree, &report, files, Rigged { rig, source, path: rig_path, assets }, planned, tables);
             found.map_err(|message| report.error("pipeline", tree.span, message).code).ok()
         } else {
             None
@@ -53,14 +56,16 @@ pub(super) fn check(
     });
     let mut diagnostics = report.sorted();
     diagnostics.append(&mut of_rig);
+    diagnostics.append(&mut of_files);
     (diagnostics, loaded)
 }
 
-/// A rig with the file that it comes from.
+/// A rig with the file that it comes from, and the files that steps read.
 struct Rigged {
     rig: Rig,
     source: Source,
     path: PathBuf,
+    assets: BTreeMap<String, Vec<u8>>,
 }
 
 /// The rig that `rig:` names; and the findings about its file.
@@ -72,8 +77,8 @@ fn read_rig(tree: &Node, files: &Files<'_>, report: &mut Report<'_>) -> (Option<
         Ok(source) => {
             let mut of_rig = Report::new(&source);
             let Some(rig_tree) = tree::parse(&mut of_rig) else { return (None, of_rig.sorted()) };
-            if kind_of(&rig_tree) == Some(FileKind::Pipeline) {
-                let message = format!("`{text}` is a pipeline file; a rig file is due here");
+            if let Some(kind @ (FileKind::Pipeline | FileKind::Protocol)) = kind_of(&rig_tree) {
+                let message = format!("`{text}` is {}; a rig file is due here", kind.described());
                 report.error("rig-file", span, message).help("a rig file has the keys `rig` and `sensors`");
                 return (None, Vec::new());
             }
@@ -89,8 +94,14 @@ fn read_rig(tree: &Node, files: &Files<'_>, report: &mut Report<'_>) -> (Option<
     }
 }
 
-/// A step's operator, and whether its configuration fits the operator's schema.
-fn resolve(step: &StepNode<'_>, registry: &'static [Registration], report: &mut Report<'_>) -> Option<Resolved> {
+/// A step's operator, its configuration with the files that it names, and whether that fits the operator's schema.
+fn resolve(
+    step: &StepNode<'_>,
+    registry: &'static [Registration],
+    files: &Files<'_>,
+    report: &mut Report<'_>,
+    of_files: &mut Vec<Diagnostic>,
+) -> Option<Resolved> {
     let (name, span) = step.op?;
     let Some(operator) = registry.iter().find(|registration| registration.name == name) else {
         let finding = report.error("unknown-operator", span, format!("there is no operator `{name}`"));
@@ -104,9 +115,14 @@ fn resolve(step: &StepNode<'_>, registry: &'static [Registration], report: &mut 
     if matches!(with.value, Value::Map(_)) {
         let key = step.node.entries().iter().find(|(key, _)| key.name == "with");
         validate(with, &schema, Some("with"), key.map_or(span, |(key, _)| key.span), report);
-        Some(Resolved { operator, is_clean: report.found.len() == before })
+        let embedded = protocol::embed(with, operator, files, report);
+        let is_clean = report.found.len() == before && embedded.diagnostics.is_empty();
+        // Two steps may read one file; its findings are told once.
+        let new: Vec<_> = embedded.diagnostics.into_iter().filter(|finding| !of_files.contains(finding)).collect();
+        of_files.extend(new);
+        Some(Resolved { operator, config: embedded.config, assets: embedded.assets, is_clean })
     } else {
-        Some(Resolved { operator, is_clean: false })
+        Some(Resolved { operator, config: serde_json::Value::Null, assets: Vec::new(), is_clean: false })
     }
 }
 
@@ -204,7 +220,7 @@ fn finish(
             tolerance: test.tolerance,
         })
     });
-    let Rigged { rig, source, path: rig_path } = rigged;
+    let Rigged { rig, source, path: rig_path, assets } = rigged;
     let (source_names, sources) = sources(&rig).into_iter().unzip();
     let plan = Plan {
         pipeline: file.pipeline,
@@ -214,6 +230,7 @@ fn finish(
         tables,
         rig_text: source.text,
         pipeline_text: report.source.text.clone(),
+        assets,
         rig,
     };
     let recording_kept = file.recording.map(|recording| recording.keep);

@@ -6,9 +6,9 @@ use proprio_core::table::system;
 use proprio_core::{At, Inputs, Kind, PlanFinding, Planned, Port, Registration, Rig, StreamSchema};
 
 use super::names::{Entry, StepNode};
-use crate::diagnostic::{Report, Span};
+use super::protocol::Asset;
+use crate::diagnostic::Report;
 use crate::plan::{PlannedStep, sources};
-use crate::tree::Node;
 
 /// Columns that the store adds to every table.
 const STORE_COLUMNS: [&str; 4] = ["time", "rig", "session", "run_id"];
@@ -16,6 +16,10 @@ const STORE_COLUMNS: [&str; 4] = ["time", "rig", "session", "run_id"];
 /// A step whose operator is known.
 pub(super) struct Resolved {
     pub operator: &'static Registration,
+    /// Its `with:` block, in which files' names are replaced by what the files hold.
+    pub config: serde_json::Value,
+    /// These files.
+    pub assets: Vec<Asset>,
     /// Whether `with:` fits the operator's schema.
     pub is_clean: bool,
 }
@@ -54,8 +58,8 @@ pub(super) fn plan<'t>(
         let matches = planner.matches(step, &ids);
         // Of steps with one id, which is reported elsewhere, the first is planned.
         let Some((id, _)) = step.id.filter(|(id, _)| ids.get(id) == Some(index)) else { continue };
-        if let (Some(matches), Some(Resolved { operator, is_clean: true })) = (matches, &resolved[*index])
-            && planner.plan_step(id, step, operator, &matches).is_some()
+        if let (Some(matches), Some(resolved @ Resolved { is_clean: true, .. })) = (matches, &resolved[*index])
+            && planner.plan_step(id, step, resolved, &matches).is_some()
         {
             planner.done.insert(id);
         }
@@ -139,10 +143,10 @@ impl<'t> Planner<'t, '_, '_> {
     }
 
     /// Plans a step, once for all its streams or once for each; none when one of them fails.
-    fn plan_step(&mut self, id: &'t str, step: &StepNode<'t>, operator: &'static Registration, matches: &[Match<'t>]) -> Option<()> {
+    fn plan_step(&mut self, id: &'t str, step: &StepNode<'t>, resolved: &Resolved, matches: &[Match<'t>]) -> Option<()> {
         let reads: Vec<(usize, Entry<'t>)> =
             matches.iter().flat_map(|matched| matched.streams.iter().map(|stream| (*stream, matched.entry))).collect();
-        let groups: Vec<Group<'t>> = match operator.inputs {
+        let groups: Vec<Group<'t>> = match resolved.operator.inputs {
             Inputs::Many => vec![(None, reads)],
             Inputs::One if step.is_plain => vec![(None, reads)],
             Inputs::One => self.keyed(step, reads)?,
@@ -150,7 +154,7 @@ impl<'t> Planner<'t, '_, '_> {
         let first = self.planned.len();
         let mut is_whole = true;
         for (key, reads) in groups {
-            match self.plan_group(id, step, operator, key, &reads) {
+            match self.plan_group(id, step, resolved, key, &reads) {
                 Some(planned) => self.planned.push(planned),
                 None => is_whole = false,
             }
@@ -185,7 +189,7 @@ impl<'t> Planner<'t, '_, '_> {
         &mut self,
         id: &str,
         step: &StepNode<'t>,
-        operator: &'static Registration,
+        resolved: &Resolved,
         key: Option<String>,
         reads: &[(usize, Entry<'t>)],
     ) -> Option<PlannedStep> {
@@ -194,7 +198,7 @@ impl<'t> Planner<'t, '_, '_> {
             Port { stream: stream.clone(), schema: schema.clone() }
         };
         let ports: Vec<Port> = reads.iter().map(port).collect();
-        let config = step.with.map_or_else(|| serde_json::json!({}), Node::to_json);
+        let Resolved { operator, config, .. } = resolved;
         let planned = match (operator.plan)(config.clone(), &ports) {
             Ok(planned) => planned,
             Err(findings) => {
@@ -211,7 +215,7 @@ impl<'t> Planner<'t, '_, '_> {
         let stream = key.as_ref().map_or_else(|| id.to_owned(), |key| format!("{id}/{key}"));
         let table = if planned.is_alert { system::ALERTS.to_owned() } else { id.to_owned() };
         let inputs = reads.iter().map(|(stream, _)| *stream).collect();
-        Some(PlannedStep { id: id.to_owned(), op: operator.name, stream, key, config, inputs, planned, table: Some(table) })
+        Some(PlannedStep { id: id.to_owned(), op: operator.name, stream, key, config: config.clone(), inputs, planned, table: Some(table) })
     }
 
     /// An operator's finding, at the place in the file that it means; what was said of another stream of the same step
@@ -219,7 +223,7 @@ impl<'t> Planner<'t, '_, '_> {
     fn say_finding(&mut self, step: &StepNode<'t>, reads: &[(usize, Entry<'t>)], finding: &PlanFinding, ports: &[Port]) {
         let operator = step.op.map_or_else(|| step.span(), |(_, span)| span);
         let span = match &finding.at {
-            At::Config(pointer) => step.with.map_or(operator, |with| span_in(with, pointer)),
+            At::Config(pointer) => step.with.map_or(operator, |with| with.span_at(pointer)),
             At::Input(port) => reads.get(*port).map_or(operator, |(_, entry)| entry.span),
             At::Step => step.span(),
         };
@@ -260,17 +264,6 @@ fn is_likewise(said: &str, message: &str, ports: &[Port]) -> bool {
         Some((before, after)) => said.len() >= before.len() + after.len() && said.starts_with(before) && said.ends_with(after),
         None => said == message,
     }
-}
-
-/// Where a pointer into `with:` points: the value, or the key where the value is a mapping or a list.
-fn span_in(with: &Node, pointer: &str) -> Span {
-    if let Some((parent, name)) = pointer.rsplit_once('/')
-        && let Some((key, value)) = with.at_pointer(parent).entries().iter().rev().find(|(key, _)| key.name == name)
-    {
-        let is_container = !value.entries().is_empty() || !value.items().is_empty();
-        return if is_container { key.span } else { value.span };
-    }
-    with.at_pointer(pointer).span
 }
 
 /// Whether a stream is `head` itself or one of `head/…`.

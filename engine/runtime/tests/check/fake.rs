@@ -1,4 +1,4 @@
-//! Three small operators, so that files can be checked without the real ones.
+//! Four small operators, so that files can be checked without the real ones.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch};
+use proprio_core::protocol::Protocol;
 use proprio_core::quantity::{Duration, Frequency};
 use proprio_core::schema::{FieldExt, float, meta};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, Rate, Registration, StreamSchema, TimeNs};
@@ -21,6 +22,7 @@ pub static REGISTRY: &[Registration] = &[
     ),
     Registration::of::<Fuse>("fuse", "test", "//! Puts streams side by side.\n"),
     Registration::of::<Watch>("watch", "test", "//! Fires when a column is high.\n"),
+    Registration::of::<Train>("train", "test", "//! Counts what a protocol prescribes.\n"),
 ];
 
 /// Multiplies one column.
@@ -167,6 +169,24 @@ impl Configure for Watch {
             Some(_) => Ok(Planned::alert(Silent)),
             None => Err(vec![PlanFinding::step(format!("nothing to watch: no column `{}`", self.when))]),
         }
+    }
+}
+
+/// Counts what a protocol prescribes.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Train {
+    /// What is prescribed.
+    #[schemars(extend("x-file" = "protocol"))]
+    protocol: Protocol,
+}
+
+impl Configure for Train {
+    const INPUTS: Inputs = Inputs::One;
+
+    fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
+        let findings = self.protocol.findings();
+        if findings.is_empty() { Ok(Planned::new(Silent, ports[0].schema.clone())) } else { Err(findings) }
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-use proprio_runtime::{check, check_text, load};
+use proprio_runtime::{FileKind, check, check_text, load};
 
 use crate::fake::REGISTRY;
 use crate::plans::folder;
@@ -18,6 +18,8 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
     };
     let p = |name, from: &str, to: &str| (name, "pipeline.yaml", edit(&pipeline, from, to));
     let r = |name, from: &str, to: &str| (name, "rig.yaml", edit(&rig, from, to));
+    let protocol = std::fs::read_to_string(folder().join("bridge.yaml")).expect("the good protocol is there");
+    let e = |name, from: &str, to: &str| (name, "bridge.yaml", edit(&protocol, from, to));
     let mut cases = vec![
         p("unknown key in a step", "op: scale\n    from", "opp: scale\n    from"),
         p("unknown key in with", "tolerance", "tolerence"),
@@ -145,6 +147,19 @@ fn cases() -> Vec<(&'static str, &'static str, String)> {
         r("a silence too short", "segment: thorax", "idle_after: 5 ms"),
         r("a sensor that is nothing", "{ kind: events }", ""),
         r("a merge key", "{ kind: events }", "{ <<: { kind: events } }"),
+        p("a protocol that isn't there", "bridge.yaml", "brigde.yaml"),
+        p("a protocol that is a rig", "bridge.yaml", "rig.yaml"),
+        p("a protocol in place, with a mistake", "protocol: bridge.yaml", "protocol: { protocol: x, phases: { hold: 5 s } }"),
+        e("a misspelt phase", "eccentric", "excentric"),
+        e("a phase without its duration", "{ duration: 2 s, tolerance: 40 % }", "{ tolerance: 40 % }"),
+        e("a target in another unit", "target: 5 deg", "target: 5 cm"),
+        e("an angle without a number", "target: 5 deg", "target: straight"),
+        e("a band that holds everything", "band: 5 deg", "band: 45 deg"),
+        e("a phase of no length", "concentric: { duration: 2 s }", "concentric: { duration: 0 s }"),
+        e("no repetitions", "repetitions: 10", "repetitions: 0"),
+        e("sets without a rest between", "set_rest: 60 s\n", ""),
+        e("a compensation that can't be a column", "pelvic_drop", "pelvic-drop"),
+        e("a side of none", "protocol: bridge", "protocol: bridge\nside: middle"),
     ];
     let own = [
         ("an empty file", String::new()),
@@ -189,10 +204,9 @@ fn every_mistake_is_told_where_it_stands_and_how_to_mend_it() {
 
 #[test]
 fn good_files_have_no_findings() {
-    for file in ["pipeline.yaml", "rig.yaml"] {
+    for (file, kind) in [("pipeline.yaml", FileKind::Pipeline), ("rig.yaml", FileKind::Rig), ("bridge.yaml", FileKind::Protocol)] {
         let checked = check(&folder().join(file), REGISTRY);
-        assert_eq!(checked.diagnostics, [], "{file}");
-        assert_eq!(format!("{:?}", checked.kind), if file == "rig.yaml" { "Some(Rig)" } else { "Some(Pipeline)" });
+        assert_eq!((checked.diagnostics, checked.kind), (Vec::new(), Some(kind)), "{file}");
     }
 }
 
@@ -220,7 +234,7 @@ fn no_truncation_and_no_flipped_byte_panics() {
         usize::try_from(random % below as u64).expect("below a usize")
     };
     let mut found = 0;
-    for file in ["pipeline.yaml", "rig.yaml"] {
+    for file in ["pipeline.yaml", "rig.yaml", "bridge.yaml"] {
         let path = folder().join(file);
         let text = std::fs::read(&path).expect("the good file is there");
         for end in 0..text.len() {

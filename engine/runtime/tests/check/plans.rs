@@ -33,6 +33,7 @@ fn steps_come_after_what_they_read_and_a_pattern_is_planned_per_stream() {
             ("envelope", "scale", None, &[1]),
             ("fused", "fuse", None, &[7, 8, 9]),
             ("high", "watch", None, &[10]),
+            ("bridges", "train", None, &[7]),
         ]
     );
     let columns: Vec<_> = plan.schema(10).names().collect();
@@ -103,7 +104,10 @@ fn the_schema_for_editors_knows_each_operators_configuration() {
     for reference in references {
         assert!(schema.pointer(reference.trim_start_matches('#')).is_some(), "{reference} points nowhere");
     }
+    let protocol = &schema["$defs"]["train"]["properties"]["protocol"]["anyOf"];
+    assert_eq!((&protocol[0]["type"], &protocol[1]["$ref"]), (&"string".into(), &"#/$defs/train/$defs/Protocol".into()));
     assert!(proprio_runtime::schema(FileKind::Rig, REGISTRY)["properties"]["sensors"].is_object());
+    assert!(proprio_runtime::schema(FileKind::Protocol, REGISTRY)["properties"]["phases"].is_object());
 }
 
 fn collect_references(schema: &serde_json::Value, into: &mut Vec<String>) {
@@ -121,7 +125,10 @@ fn collect_references(schema: &serde_json::Value, into: &mut Vec<String>) {
 fn a_plan_from_recorded_texts_is_the_files_plan() {
     let from_files = good().plan;
     let pipeline = from_files.pipeline_text.replace("rig: rig.yaml", "rig: ../elsewhere/lab.yaml");
-    let texts = BTreeMap::from([("pipeline.yaml".to_owned(), pipeline), ("rig.yaml".to_owned(), from_files.rig_text.clone())]);
+    let mut texts = from_files.texts();
+    let names: Vec<_> = texts.keys().map(String::as_str).collect();
+    assert_eq!(names, ["asset/bridge.yaml", "pipeline.yaml", "rig.yaml"], "a recording holds every file that the plan was made of");
+    texts.insert("pipeline.yaml".to_owned(), pipeline);
     let loaded = load_texts(&texts, REGISTRY).expect("the good texts");
     assert_eq!(loaded.plan.rig, from_files.rig);
     let steps = |plan: &proprio_runtime::Plan| plan.steps.iter().map(|step| (step.stream.clone(), step.config.clone())).collect::<Vec<_>>();
@@ -130,12 +137,32 @@ fn a_plan_from_recorded_texts_is_the_files_plan() {
 }
 
 #[test]
+fn a_run_is_named_after_the_files_that_its_steps_read() {
+    let plan = good().plan;
+    let run = |plan: &proprio_runtime::Plan| proprio_runtime::Lineage::of(plan, REGISTRY, "build", "target");
+    let mut texts = plan.texts();
+    let text = texts.get_mut("asset/bridge.yaml").expect("the protocol");
+    *text = text.replace("repetitions: 10", "repetitions: 12");
+    let edited = load_texts(&texts, REGISTRY).expect("the edited protocol").plan;
+    assert_eq!(edited.steps.last().map(|step| step.config["protocol"]["repetitions"].clone()), Some(12.into()));
+    assert_ne!(run(&plan).run_id(), run(&edited).run_id());
+    assert_eq!(run(&plan).asset_hashes().into_keys().collect::<Vec<_>>(), ["bridge.yaml"]);
+    let named = proprio_runtime::named_files(&plan.pipeline_text, REGISTRY);
+    assert_eq!(named, ["rig.yaml", "bridge.yaml"]);
+}
+
+#[test]
 fn recorded_texts_that_do_not_check_say_why() {
     let plan = good().plan;
-    let mut texts = BTreeMap::from([("pipeline.yaml".to_owned(), plan.pipeline_text.clone())]);
+    let protocol = ("asset/bridge.yaml".to_owned(), plan.texts()["asset/bridge.yaml"].clone());
+    let mut texts = BTreeMap::from([("pipeline.yaml".to_owned(), plan.pipeline_text.clone()), protocol]);
     let findings = load_texts(&texts, REGISTRY).expect_err("no rig");
     assert!(findings[0].to_string().contains("the recording holds no such text"), "{}", findings[0]);
     texts.insert("rig.yaml".to_owned(), plan.rig_text.replace("kind: events", "kind: event"));
     let findings = load_texts(&texts, REGISTRY).expect_err("a bad rig");
     assert_eq!((findings[0].file.as_str(), findings[0].code), ("rig.yaml", "unknown-value"), "{}", findings[0]);
+    texts = plan.texts();
+    texts.remove("asset/bridge.yaml");
+    let findings = load_texts(&texts, REGISTRY).expect_err("no protocol");
+    assert!(findings[0].message.contains("the recording holds no such text"), "{}", findings[0]);
 }

@@ -161,6 +161,7 @@ pub fn plan(rig: serde_json::Value, steps: &[Step<'_>]) -> Arc<Plan> {
         tables: ["imu", "events"].map(table).into(),
         rig_text: String::new(),
         pipeline_text: String::new(),
+        assets: std::collections::BTreeMap::new(),
     })
 }
 
