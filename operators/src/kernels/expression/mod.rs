@@ -17,8 +17,9 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Datum, Float64Array, RecordBatc
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::cast;
 use arrow_ord::cmp;
-use arrow_schema::DataType;
+use arrow_schema::{DataType, Schema};
 use arrow_select::zip::zip;
+use proprio_core::schema::{FieldExt, meta};
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,6 +56,16 @@ impl Expression {
     /// What it gives.
     pub fn kind(&self) -> Type {
         self.kind
+    }
+
+    /// The unit that all numbers it reads have in common; none where they differ or have none. What is computed from them may be in another,
+    /// such as a product.
+    pub fn unit(&self, schema: &Schema) -> Option<String> {
+        let mut columns = Vec::new();
+        self.root.numbers(&mut columns);
+        let mut units = columns.into_iter().map(|index| schema.field(index).meta(meta::UNIT));
+        let first = units.next()??;
+        units.all(|unit| unit == Some(first)).then(|| first.to_owned())
     }
 
     /// A condition over `batch`, whose schema is the one it was planned against: one value a row, null where it can't be told.
@@ -168,6 +179,21 @@ impl Column {
 }
 
 impl Node {
+    /// The columns of numbers that the result is made of; those that only decide between results are none.
+    fn numbers(&self, into: &mut Vec<usize>) {
+        match self {
+            Self::Column(index, Type::Number) => into.push(*index),
+            Self::Arithmetic(_, left, right) => [left, right].into_iter().for_each(|node| node.numbers(into)),
+            Self::Negate(operand) => operand.numbers(into),
+            Self::Call(_, arguments) => arguments.iter().for_each(|argument| argument.numbers(into)),
+            Self::Case(branches, otherwise) => {
+                branches.iter().map(|(_, result)| result).chain([otherwise.as_ref()]).for_each(|node| node.numbers(into));
+            }
+            Self::Column(..) | Self::Number(_) | Self::Text(_) | Self::Boolean(_) | Self::Null(_) => {}
+            Self::Compare(..) | Self::And(..) | Self::Or(..) | Self::Not(_) | Self::IsNull(_) => {}
+        }
+    }
+
     fn evaluate(&self, batch: &RecordBatch) -> Column {
         let rows = batch.num_rows();
         match self {

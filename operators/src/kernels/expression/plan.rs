@@ -47,6 +47,21 @@ impl Expression {
     }
 }
 
+impl Expression {
+    /// Plans `text` as a number.
+    ///
+    /// # Errors
+    /// As [`Expression::plan`], and when it gives something else than a number.
+    pub fn number(text: &str, schema: &SchemaRef) -> Result<Self, Vec<ExpressionError>> {
+        let planned = Self::plan(text, schema)?;
+        if planned.kind == Type::Number {
+            return Ok(planned);
+        }
+        let message = format!("`{text}` gives {}, not a number", planned.kind.described());
+        Err(vec![ExpressionError { message, help: Some("name a column of numbers, or compute with some".into()) }])
+    }
+}
+
 fn parse(text: &str) -> Result<Expr, ExpressionError> {
     let refuse = |message: String, help: Option<&str>| ExpressionError { message, help: help.map(str::to_owned) };
     if text.len() > MAX_LENGTH {
