@@ -26,7 +26,7 @@ use proprio_core::{Kind, Rate};
 
 pub use error::FileError;
 pub use packets::{PACKET_NS, Packets};
-pub use recording::{ComputedAngles, FileSensor, Parameter, Recording};
+pub use recording::{AnalogChannel, ComputedAngles, FileSensor, Parameter, Recording};
 
 /// Files above this many bytes are refused: a recording is held in memory.
 const MAX_FILE_BYTES: u64 = 4 << 30;

@@ -23,6 +23,8 @@ pub struct Recording {
     pub subject: Vec<Parameter>,
     /// Joint angles that the lab's own software computed.
     pub angles: Vec<ComputedAngles>,
+    /// Analog channels that no sensor sends, such as accelerometers without gyroscopes.
+    pub analog: Vec<AnalogChannel>,
     /// How long it is, to the end of the last sample's period.
     pub duration_ns: i64,
     /// What was left out, repaired or assumed.
@@ -62,13 +64,27 @@ pub struct ComputedAngles {
     pub degrees: Vec<[f64; 3]>,
 }
 
+/// A channel of a file that is no sensor's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AnalogChannel {
+    /// As the file has it: `Acc_1 :X`.
+    pub label: String,
+    /// As the file has it: `g`; empty where it says none.
+    pub unit: String,
+    /// Samples a second, from time zero on.
+    pub rate: Rate,
+    /// In the file's unit.
+    pub values: Vec<f64>,
+}
+
 impl Recording {
     /// A recording of `sensors`, ordered by name.
     pub(crate) fn new(path: &std::path::Path, mut sensors: Vec<FileSensor>, parameters: Vec<Parameter>, warnings: Vec<String>) -> Self {
         sensors.sort_by(|a, b| a.name.cmp(&b.name));
         let duration_ns = sensors.iter().map(FileSensor::end_ns).max().unwrap_or(0);
         let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        Self { path: path.to_owned(), name, sensors, parameters, subject: Vec::new(), angles: Vec::new(), duration_ns, warnings }
+        let (subject, angles, analog) = (Vec::new(), Vec::new(), Vec::new());
+        Self { path: path.to_owned(), name, sensors, parameters, subject, angles, analog, duration_ns, warnings }
     }
 
     /// A value of [`Recording::subject`] by name.
@@ -79,6 +95,11 @@ impl Recording {
     /// Computed angles by label.
     pub fn angles(&self, label: &str) -> Option<&[[f64; 3]]> {
         self.angles.iter().find(|angles| angles.label == label).map(|angles| angles.degrees.as_slice())
+    }
+
+    /// A channel of [`Recording::analog`] by label.
+    pub fn analog(&self, label: &str) -> Option<&AnalogChannel> {
+        self.analog.iter().find(|channel| channel.label == label)
     }
 
     /// A sensor by name.

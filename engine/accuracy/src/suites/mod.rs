@@ -5,7 +5,9 @@ mod balance;
 mod electromechanical_delay;
 mod emg_onset;
 mod emg_quality;
+mod exercise;
 mod fatigue;
+mod feedback;
 mod firing_order;
 mod foot_imu;
 mod force_events;
@@ -69,6 +71,8 @@ pub const SUITES: &[&Suite] = &[
     &firing_order::SUITE,
     &pelvic_drop::SUITE,
     &lumbar_rotation::SUITE,
+    &exercise::SUITE,
+    &feedback::SUITE,
     &balance::SUITE,
     &rigid_body::SUITE,
     &fatigue::SUITE,

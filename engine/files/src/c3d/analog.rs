@@ -7,17 +7,21 @@ use arrow_array::{ArrayRef, Float64Array};
 use proprio_core::Kind;
 
 use super::layout::C3d;
-use crate::recording::{FileSensor, entry, make_unique, sanitise};
+use crate::recording::{AnalogChannel, FileSensor, entry, make_unique, sanitise};
 
 /// Name of the one sensor that all EMG channels of a file make.
 const NAME: &str = "muscles";
 
-/// The EMG channels of a file as one sensor, in volts; none when it has none.
+/// The EMG channels of a file as one sensor, in volts, none when it has none; and the other channels that no plate uses.
 ///
 /// A channel is EMG when no plate uses it and its unit is a voltage, or it has none and calls itself EMG. Where some of
 /// these call themselves EMG, by label or description, only they count. The rest is left out, with a warning. Volts are
 /// those that the file states, which may be after an amplifier.
-pub(super) fn emg(file: &C3d, plates: &BTreeSet<usize>, warnings: &mut Vec<String>) -> Result<Option<FileSensor>, String> {
+pub(super) fn emg(
+    file: &C3d,
+    plates: &BTreeSet<usize>,
+    warnings: &mut Vec<String>,
+) -> Result<(Option<FileSensor>, Vec<AnalogChannel>), String> {
     let [labels, units, descriptions] = ["LABELS", "UNITS", "DESCRIPTIONS"].map(|name| file.parameters.texts("ANALOG", name));
     let label = |channel: usize| labels.get(channel).cloned().unwrap_or_else(|| format!("channel_{}", channel + 1));
     let says_emg = |channel: usize| {
@@ -33,17 +37,24 @@ pub(super) fn emg(file: &C3d, plates: &BTreeSet<usize>, warnings: &mut Vec<Strin
     let named = voltages.iter().any(|(channel, _)| says_emg(*channel));
     let chosen: Vec<(usize, f64)> = voltages.into_iter().filter(|(channel, _)| !named || says_emg(*channel)).collect();
 
-    let left_out: Vec<String> =
-        others.iter().filter(|other| !chosen.iter().any(|(channel, _)| channel == *other)).map(|o| label(*o)).collect();
+    let is_chosen = |other: &usize| chosen.iter().any(|(channel, _)| channel == other);
+    let left_out: Vec<usize> = others.into_iter().filter(|other| !is_chosen(other)).collect();
     if !left_out.is_empty() {
-        warnings.push(format!("{} analog channels are no EMG and left out: {}", left_out.len(), left_out.join(", ")));
+        let labels: Vec<String> = left_out.iter().map(|channel| label(*channel)).collect();
+        warnings.push(format!("{} analog channels are no EMG and left out: {}", left_out.len(), labels.join(", ")));
     }
+    if chosen.is_empty() && left_out.is_empty() {
+        return Ok((None, Vec::new()));
+    }
+    let rate = file.analog_rate()?;
+    let unit = |channel: usize| units.get(channel).cloned().unwrap_or_default();
+    let channel = |channel: usize| AnalogChannel { label: label(channel), unit: unit(channel), rate, values: file.channel(channel) };
+    let analog = left_out.into_iter().map(channel).collect();
     if chosen.is_empty() {
-        return Ok(None);
+        return Ok((None, analog));
     }
     let mut names: Vec<String> = chosen.iter().map(|(channel, _)| channel_name(&label(*channel), *channel)).collect();
     make_unique(&mut names);
-    let rate = file.analog_rate()?;
     let column = |(channel, volts): &(usize, f64)| {
         let values: Vec<f64> = file.channel(*channel).into_iter().map(|value| value * volts).collect();
         Arc::new(Float64Array::from(values)) as ArrayRef
@@ -51,7 +62,8 @@ pub(super) fn emg(file: &C3d, plates: &BTreeSet<usize>, warnings: &mut Vec<Strin
     let mut rig_entry = entry(Kind::Emg, Some(rate));
     rig_entry.channels = (1..).zip(names).collect();
     let columns = chosen.iter().map(column).collect();
-    FileSensor::on_grid(NAME.to_owned(), rig_entry, rate, file.frames * file.samples_per_frame, columns).map(Some)
+    let samples = file.frames * file.samples_per_frame;
+    Ok((Some(FileSensor::on_grid(NAME.to_owned(), rig_entry, rate, samples, columns)?), analog))
 }
 
 /// The label without the device's prefix (`Voltage.L_Rect`), in lower case as muscles are written.

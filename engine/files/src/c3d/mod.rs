@@ -39,13 +39,14 @@ fn read(path: &Path, bytes: Vec<u8>) -> Result<Recording, String> {
     sensors.extend(markers::sensor(&file, &lab, &mut warnings)?);
     let plates = plates::read(&file, &lab, &mut warnings);
     sensors.extend(plates.sensors);
-    sensors.extend(analog::emg(&file, &plates.channels, &mut warnings)?);
+    let (muscles, analog) = analog::emg(&file, &plates.channels, &mut warnings)?;
+    sensors.extend(muscles);
     sensors.extend(events::sensor(&file, &mut warnings)?);
     if sensors.is_empty() {
         return Err(format!("it has nothing that a sensor sends ({})", warnings.join("; ")));
     }
     let recording = Recording::new(path, sensors, analysis(&file), warnings);
-    Ok(Recording { subject: subject(&file), angles: angles(&file), ..recording })
+    Ok(Recording { subject: subject(&file), angles: angles(&file), analog, ..recording })
 }
 
 /// The numbers of group PROCESSING: sizes of the subject and offsets of a static trial, left ones beginning with `L`.
