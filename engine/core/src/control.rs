@@ -247,6 +247,11 @@ pub mod key {
         format!("{rig}/@alert/{step}")
     }
 
+    /// Where a cue step's cues are published, as JSON.
+    pub fn cue(rig: &str, step: &str) -> String {
+        format!("{rig}/@cue/{step}")
+    }
+
     /// Where SQL is asked; answers are Arrow IPC streams.
     pub fn sql(rig: &str) -> String {
         format!("{rig}/@sql")

@@ -82,6 +82,8 @@ pub struct Planned {
     pub output: StreamSchema,
     /// Whether its rows are alerts: they land in `alerts` and go out on the wire.
     pub is_alert: bool,
+    /// Whether its rows with a `message` are cues: they go out on the wire beside its table.
+    pub is_cue: bool,
     /// SQL condition on its table for the rows that a later session can be given; none for a step that carries nothing over.
     pub carries: Option<String>,
 }
@@ -89,7 +91,7 @@ pub struct Planned {
 impl Planned {
     /// Boxes an operator.
     pub fn new(operator: impl Operator, output: StreamSchema) -> Self {
-        Self { step: Box::new(operator), output, is_alert: false, carries: None }
+        Self { step: Box::new(operator), output, is_alert: false, is_cue: false, carries: None }
     }
 
     /// The same, which can be given the newest row, of each key of its output, of earlier sessions that meets an SQL condition; see [`Operator::carry`].
@@ -98,9 +100,14 @@ impl Planned {
         Self { carries: Some(condition.into()), ..self }
     }
 
+    /// Boxes an operator whose rows with a `message`, a column of its output, are cues for the patient.
+    pub fn cue(operator: impl Operator, output: StreamSchema) -> Self {
+        Self { is_cue: true, ..Self::new(operator, output) }
+    }
+
     /// Boxes an operator that emits [`alert`](crate::table::system::alert) rows.
     pub fn alert(operator: impl Operator) -> Self {
-        Self { step: Box::new(operator), output: crate::table::system::alert(), is_alert: true, carries: None }
+        Self { step: Box::new(operator), output: crate::table::system::alert(), is_alert: true, is_cue: false, carries: None }
     }
 }
 

@@ -98,7 +98,7 @@ pub struct TestFile {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SimulateFile {
-    /// What the subject does and wears: `walking`, `standing` or `full-lab`.
+    /// What the subject does and wears: `walking`, `standing`, `full-lab` or `hip-thrust`.
     pub layout: String,
     /// For how long.
     pub duration: Duration,

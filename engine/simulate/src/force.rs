@@ -7,7 +7,7 @@ use proprio_core::rig::Side;
 use crate::body::{Body, Moment};
 use crate::curve::{Curve, rest};
 use crate::motion::{ANKLE_HEIGHT_M, Motion};
-use crate::options::{Layout, Options};
+use crate::options::Options;
 
 /// A landing or leaving foot passes 20 N within this scale of its contact: 0.67 ms.
 const EDGE_S: f64 = 0.002;
@@ -55,7 +55,7 @@ impl Ground {
         // Two humps from a first and a third harmonic of stance; each foot carries half the weight over a stride.
         let ratio = 0.38 / 1.2;
         let first = 0.5 / (motion.stance * FRAC_2_PI * (1.0 + ratio / 3.0));
-        let is_walking = options.layout != Layout::Standing;
+        let is_walking = options.layout.is_walking();
         let cycle_s = if is_walking { 120.0 / options.cadence_steps_per_min } else { 16.0 };
         let load = Curve::new(&[rest(0.0, 0.0), rest(0.12, 1.0), rest(0.5, 1.0), rest(0.62, 0.0), rest(1.0, 0.0)]);
         Self { is_walking, cycle_s, first, third: first * ratio, load }

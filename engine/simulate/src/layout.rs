@@ -102,12 +102,15 @@ pub fn rig_file(options: &Options) -> RigFile {
     }
     let channels = (1..).zip(muscles(options)).map(|(channel, muscle)| (channel, muscle.name)).collect();
     sensors.insert("muscles".to_owned(), SensorFile { channels, ..sensor(Kind::Emg, Some(Rate::hz(2000))) });
+    sensors.insert(TRUTH.to_owned(), sensor(Kind::Truth, None));
+    if options.layout == Layout::HipThrust {
+        return RigFile { rig: options.rig.clone(), sensors };
+    }
     for (name, side) in [("plate_1", LEFT), ("plate_2", RIGHT)] {
         sensors.insert(name.to_owned(), SensorFile { side: Some(side), ..sensor(Kind::Force, Some(Rate::hz(1000))) });
     }
     let labels = markers(options.layout).into_iter().map(|(label, ..)| label.to_owned()).collect();
     sensors.insert("optical".to_owned(), SensorFile { labels, ..sensor(Kind::Markers, Some(Rate::hz(100))) });
-    sensors.insert(TRUTH.to_owned(), sensor(Kind::Truth, None));
     RigFile { rig: options.rig.clone(), sensors }
 }
 

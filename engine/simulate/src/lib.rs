@@ -16,6 +16,7 @@
 //!
 //! **Movement.** A stride is a function of a phase that advances at a slowly wandering rate. Feet roll over the heel, stay
 //! flat and roll over the ball exactly on the ground; hips follow the pelvis; thighs and shanks come from a two-link leg.
+//! In a hip thrust the trunk turns about a bench and the legs follow ([`Training`] says when).
 //! Gyroscopes and accelerometers measure the derivatives of exactly this movement. A session may begin with a [`Calibration`] procedure.
 
 mod body;
@@ -23,6 +24,7 @@ mod calibration;
 mod clock;
 mod curve;
 mod force;
+mod hip_thrust;
 mod layout;
 mod motion;
 mod muscles;
@@ -31,6 +33,7 @@ mod random;
 mod rhythm;
 mod sensors;
 mod simulation;
+mod training;
 mod truth;
 mod way;
 
@@ -40,4 +43,5 @@ pub use layout::{MARKERS_FULL, MARKERS_LEAN, rig_file};
 pub use options::{ClockJump, Clocks, Faults, Impairments, Layout, Options, OptionsError, PerSide, Placement, Way};
 pub use random::Random;
 pub use simulation::{Count, Delivery, Payload, Simulation};
+pub use training::{Repetition, Training, way};
 pub use truth::TruthEvent;

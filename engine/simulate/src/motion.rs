@@ -9,6 +9,7 @@ use nalgebra::{Matrix3, Vector3};
 use proprio_core::rig::Side;
 
 use crate::curve::{Curve, Knot, pass, rest};
+use crate::hip_thrust::HipThrust;
 use crate::options::{Impairments, Layout, Options, PerSide};
 use crate::random::Random;
 use crate::rhythm::Rhythm;
@@ -66,6 +67,8 @@ pub struct Motion {
     drop: PerSide,
     sink: PerSide,
     foot: FootCurves,
+    /// What the subject does instead of walking or standing; phases are seconds then.
+    pub training: Option<HipThrust>,
     drop_window: Curve,
     sink_window: Curve,
     weight_shift: Curve,
@@ -87,7 +90,8 @@ struct FootCurves {
 impl Motion {
     /// The movement of the subject that `options` describe.
     pub fn new(options: &Options) -> Self {
-        let is_walking = options.layout != Layout::Standing;
+        let is_walking = options.layout.is_walking();
+        let training = (options.layout == Layout::HipThrust).then(|| HipThrust::new(options));
         let mut random = Random::new(options.seed, "subject");
         let Impairments { pelvic_drop_deg, weak_hold, .. } = options.impairments;
         let sink = PerSide { left: (weak_hold.left * SINK_DEG).to_radians(), right: (weak_hold.right * SINK_DEG).to_radians() };
@@ -101,7 +105,10 @@ impl Motion {
             (true, true) => 0.06,
             (false, _) => 0.53,
         };
-        let rhythm = Rhythm::new(options.seed, cycle_s, length_m, phase_at_start, options.stride_variation);
+        let rhythm = match &training {
+            Some(_) => Rhythm::new(options.seed, 1.0, 0.0, 0.0, 0.0),
+            None => Rhythm::new(options.seed, cycle_s, length_m, phase_at_start, options.stride_variation),
+        };
         let mut motion = Self {
             rhythm: match &options.calibration {
                 Some(calibration) => rhythm.setting_off(calibration.task_s()),
@@ -109,6 +116,7 @@ impl Motion {
             },
             stance,
             is_walking,
+            training,
             hip_height_m: 0.0,
             bounce_m: 0.018 * (length_m / 1.36) * (length_m / 1.36),
             expression,
@@ -128,7 +136,7 @@ impl Motion {
             }),
             weight_shift: Curve::new(&[rest(0.0, -1.0), rest(0.12, 1.0), rest(0.5, 1.0), rest(0.62, -1.0), rest(1.0, -1.0)]),
         };
-        motion.hip_height_m = motion.highest_hips();
+        motion.hip_height_m = if motion.training.is_some() { 0.0 } else { motion.highest_hips() };
         motion
     }
 
@@ -150,6 +158,9 @@ impl Motion {
 
     /// The pelvis' angles to the lab.
     pub fn pelvis_angles(&self, phase: f64) -> Angles {
+        if let Some(training) = &self.training {
+            return training.pelvis_angles(phase);
+        }
         let extra = self.extra_obliquity(Side::Left, phase) - self.extra_obliquity(Side::Right, phase);
         let degrees = if self.is_walking {
             Angles {
@@ -171,6 +182,9 @@ impl Motion {
 
     /// The midpoint of the hip joint centres in the lab.
     pub fn pelvis_position(&self, phase: f64) -> Vector3<f64> {
+        if let Some(training) = &self.training {
+            return training.pelvis_position(phase);
+        }
         let extra = self.extra_obliquity(Side::Left, phase) + self.extra_obliquity(Side::Right, phase);
         // The hip that carries stays where it was: the middle of the pelvis goes down with the other side.
         let up = self.hip_height_m - HALF_HIP_WIDTH_M * libm::sin(extra);
@@ -192,6 +206,9 @@ impl Motion {
 
     /// The trunk's angles to the lab.
     pub fn thorax_angles(&self, phase: f64) -> Angles {
+        if let Some(training) = &self.training {
+            return training.thorax_angles(phase);
+        }
         let degrees = if self.is_walking {
             Angles {
                 tilt: -2.5 + 0.8 * wave(2.0, phase, 0.4),
@@ -217,6 +234,9 @@ impl Motion {
 
     /// The ankle's position in the lab, the foot's pitch (toes up positive) and toe-out (left positive), in radians.
     pub fn foot(&self, side: Side, phase: f64) -> (Vector3<f64>, f64, f64) {
+        if self.training.is_some() {
+            return (HipThrust::ankle(side), 0.0, 0.0);
+        }
         let stride = Self::side_phase(side, phase);
         let (n, u) = (stride.floor(), stride - stride.floor());
         let (forward, upward) = self.foot.ankle_offset(u, self.stance);

@@ -3,8 +3,9 @@
 use proprio_core::rig::Side;
 
 use crate::body::Body;
-use crate::options::{Layout, Options, PerSide};
+use crate::options::{Layout, Options};
 use crate::random::Random;
+use crate::training::Repetition;
 
 /// Standard deviation of an onset from burst to burst, at a noise factor of 1 or above.
 const ONSET_SPREAD_MS: f64 = 5.0;
@@ -63,6 +64,14 @@ const PATTERNS: [Pattern; 8] = [
     ("tibialis_anterior", &[window(0.60, 0.0, 0.76), window(0.90, 0.0, 1.09)], &[window(0.125, 20.0, 0.5)]),
 ];
 
+/// Muscles of hip thrusts: bursts from their onset, after the lift's start, to the end of the lowering.
+const THRUST: [Pattern; 4] = [
+    ("gluteus_maximus", &[window(0.0, -60.0, 1.0)], &[]),
+    ("biceps_femoris", &[window(0.0, -30.0, 1.0)], &[]),
+    ("gluteus_medius", &[window(0.0, -40.0, 1.0)], &[]),
+    ("erector_spinae", &[window(0.0, -50.0, 1.0)], &[]),
+];
+
 /// How many muscles a side the lean layouts have; the full lab has all eight.
 const LEAN: usize = 4;
 
@@ -70,18 +79,25 @@ const LEAN: usize = 4;
 pub fn muscles(options: &Options) -> Vec<Muscle> {
     let count = if options.layout == Layout::FullLab { PATTERNS.len() } else { LEAN };
     let sides = [Side::Left, Side::Right];
-    PATTERNS[..count].iter().flat_map(|pattern| sides.map(|side| Muscle::new(pattern, side, options))).collect()
+    let patterns = if options.layout == Layout::HipThrust { &THRUST[..] } else { &PATTERNS[..count] };
+    patterns.iter().flat_map(|pattern| sides.map(|side| Muscle::new(pattern, side, options))).collect()
 }
 
 impl Muscle {
     fn new((name, walking, standing): &Pattern, side: Side, options: &Options) -> Self {
-        let impaired = |impairment: PerSide| if *name == "gluteus_medius" { impairment.of(side) } else { 0.0 };
+        let impairments = &options.impairments;
+        let (holds, delay_ms) = match (options.layout, *name) {
+            (Layout::HipThrust, "gluteus_maximus") => (true, impairments.gluteus_maximus_delay_ms.of(side)),
+            (Layout::HipThrust, _) => (false, 0.0),
+            (_, "gluteus_medius") => (true, impairments.gluteus_medius_delay_ms.of(side)),
+            _ => (false, 0.0),
+        };
         Self {
             name: format!("{name}_{}", side.name()),
             side,
             windows: if options.layout == Layout::Standing { standing } else { walking },
-            delay_ms: impaired(options.impairments.gluteus_medius_delay_ms),
-            release: impaired(options.impairments.weak_hold),
+            delay_ms,
+            release: if holds { impairments.weak_hold.of(side) } else { 0.0 },
             spread_ms: ONSET_SPREAD_MS * options.noise.min(1.0),
             seed: options.seed,
         }
@@ -90,18 +106,37 @@ impl Muscle {
     /// Burst `index`; bursts are counted through all strides and lie in order without overlap. One of a stride before the subject set off
     /// is empty.
     pub fn burst(&self, body: &Body, index: i64) -> Burst {
+        if let Some(training) = &body.motion.training {
+            return self.of_repetition(body, training.schedule.get(usize::try_from(index).unwrap_or(usize::MAX)), index);
+        }
         let per_stride = self.windows.len() as i64;
         let (stride, window) = (index.div_euclid(per_stride), self.windows[index.rem_euclid(per_stride) as usize]);
         let at = |side_phase: f64| body.motion.rhythm.time_at(crate::motion::Motion::phase_of(self.side, stride as f64 + side_phase));
-        let mut chance = Random::new(self.seed ^ (index as u64).wrapping_mul(0xd6e8_feb8_6659_fd93), &self.name);
-        let after_reference_ms = window.onset_ms + self.delay_ms + self.spread_ms * chance.normal();
+        let after_reference_ms = self.after_reference_ms(window, index);
         let onset_s = at(window.reference) + after_reference_ms / 1000.0;
         let never_was = body.motion.rhythm.sets_off() && onset_s < 0.0;
         Burst { onset_s, end_s: if never_was { onset_s } else { at(window.until) }, after_reference_ms, end_level: 1.0 - self.release }
     }
 
+    /// The burst of a repetition; after the last one never.
+    fn of_repetition(&self, body: &Body, repetition: Option<&Repetition>, index: i64) -> Burst {
+        let window = self.windows[0];
+        let after_reference_ms = self.after_reference_ms(window, index);
+        let at = |time_s: f64| body.motion.rhythm.time_at(time_s);
+        let (from_s, end_s) = repetition.map_or((f64::INFINITY, f64::INFINITY), |done| (at(done.start_s), at(done.end_s)));
+        Burst { onset_s: from_s + after_reference_ms / 1000.0, end_s, after_reference_ms, end_level: 1.0 - self.release }
+    }
+
+    fn after_reference_ms(&self, window: Window, index: i64) -> f64 {
+        let mut chance = Random::new(self.seed ^ (index as u64).wrapping_mul(0xd6e8_feb8_6659_fd93), &self.name);
+        window.onset_ms + self.delay_ms + self.spread_ms * chance.normal()
+    }
+
     /// The index of a burst that ends before the start of the simulation.
     pub fn first_burst(&self, body: &Body) -> i64 {
+        if body.motion.training.is_some() {
+            return 0;
+        }
         let stride = crate::motion::Motion::side_phase(self.side, body.motion.rhythm.phase(0.0)).floor() as i64;
         (stride - 2) * self.windows.len() as i64
     }

@@ -4,6 +4,7 @@ use proprio_core::rig::Side;
 use proprio_core::{Kind, TimeNs};
 
 use crate::calibration::Calibration;
+use crate::training::Training;
 
 /// Everything that a simulation depends on.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub struct Options {
     pub calibration: Option<Calibration>,
     /// How the IMUs sit on their segments.
     pub placement: Placement,
+    /// How the subject trains, in an exercise.
+    pub training: Training,
     /// What is wrong with the subject.
     pub impairments: Impairments,
     /// What is wrong on the way from the sensors.
@@ -71,6 +74,7 @@ impl Options {
             stride_variation: 0.02,
             calibration: None,
             placement: Placement::default(),
+            training: Training::default(),
             impairments: Impairments::default(),
             faults: Faults { dropout, ..Faults::default() },
             clocks: Clocks::default(),
@@ -91,6 +95,15 @@ pub enum Layout {
     FullLab,
     /// Standing on one leg and the other in turn, 6 s each; sensors as for walking.
     Standing,
+    /// Hip thrusts, the shoulders on a bench: 8 IMUs and 8 EMG channels.
+    HipThrust,
+}
+
+impl Layout {
+    /// Whether the subject walks.
+    pub fn is_walking(self) -> bool {
+        matches!(self, Self::Walking | Self::FullLab)
+    }
 }
 
 /// How IMUs sit on their segments.
@@ -132,11 +145,16 @@ impl PerSide {
 pub struct Impairments {
     /// The gluteus medius of this side starts so much later, in milliseconds.
     pub gluteus_medius_delay_ms: PerSide,
-    /// While standing on this side alone, the pelvis drops so much further to the other, in degrees.
+    /// While standing on this side alone, the pelvis drops so much further to the other, in degrees. In hip thrusts it hangs on the other
+    /// side by so much.
     pub pelvic_drop_deg: PerSide,
     /// While standing on this side alone, the gluteus medius lets go: 0 holds to the end, 1 has let go of everything by
-    /// then. The pelvis sinks by up to 10° with it.
+    /// then. The pelvis sinks by up to 10° with it. In hip thrusts it is the gluteus maximus, and the hips sink by up to a quarter of the way.
     pub weak_hold: PerSide,
+    /// The gluteus maximus of this side starts so much later, in milliseconds.
+    pub gluteus_maximus_delay_ms: PerSide,
+    /// In hip thrusts the lumbar spine extends so far in place of the hips, in degrees.
+    pub lumbar_extension_deg: f64,
 }
 
 /// What is wrong on the way from the sensors; all are shares of a sensor's packets.
@@ -249,6 +267,9 @@ impl Options {
             ("the right pelvic drop in deg", drop.right, 0.0, 20.0),
             ("the left weak hold", hold.left, 0.0, 1.0),
             ("the right weak hold", hold.right, 0.0, 1.0),
+            ("the left gluteus maximus delay in ms", self.impairments.gluteus_maximus_delay_ms.left, 0.0, 300.0),
+            ("the right gluteus maximus delay in ms", self.impairments.gluteus_maximus_delay_ms.right, 0.0, 300.0),
+            ("the lumbar extension in deg", self.impairments.lumbar_extension_deg, 0.0, 30.0),
             ("the share of dropouts", self.faults.dropout, 0.0, 0.9),
             ("the share of duplicates", self.faults.duplicate, 0.0, 1.0),
             ("the share out of order", self.faults.out_of_order, 0.0, 0.5),
@@ -263,7 +284,7 @@ impl Options {
         ];
         let error_deg = if let Placement::Error { sd_deg } = self.placement { sd_deg } else { 0.0 };
         let figures = figures.into_iter().chain([("the placement error in deg", error_deg, 0.0, 45.0)]);
-        let figures = figures.chain(self.calibration.iter().flat_map(Calibration::figures));
+        let figures = figures.chain(self.calibration.iter().flat_map(Calibration::figures)).chain(self.training.figures());
         let jumps = self.clocks.jumps.iter();
         let jumps =
             jumps.flat_map(|jump| [("when a clock is set, in s", jump.at_s, 0.0, 1e6), ("a clock's jump in ms", jump.by_ms, -1e9, 1e9)]);

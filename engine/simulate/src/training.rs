@@ -79,6 +79,23 @@ const HALF: f64 = 0.55;
 const PAUSE_S: f64 = 1.0;
 
 impl Training {
+    /// Every figure with its name and the range in which the model is sound.
+    pub(crate) fn figures(&self) -> [(&'static str, f64, f64, f64); 11] {
+        [
+            ("the sets", f64::from(self.sets), 0.0, 100.0),
+            ("the repetitions of a set", f64::from(self.repetitions), 0.0, 100.0),
+            ("the concentric time in s", self.concentric_s, 0.5, 60.0),
+            ("the hold in s", self.hold_s, 0.1, 60.0),
+            ("the eccentric time in s", self.eccentric_s, 0.5, 60.0),
+            ("the rest in s", self.rest_s, 0.0, 600.0),
+            ("the rest between sets in s", self.set_rest_s, self.rest_s, 3600.0),
+            ("the tempo error", self.tempo_error, 0.0, 0.4),
+            ("the share of half repetitions", self.half, 0.0, 1.0),
+            ("the share of pauses", self.pause, 0.0, 1.0),
+            ("the sag of the hold", self.sag, 0.0, 0.5),
+        ]
+    }
+
     /// The repetitions in order, the same for the same seed.
     pub fn schedule(&self, seed: u64) -> Vec<Repetition> {
         let mut chance = Random::new(seed, "training");

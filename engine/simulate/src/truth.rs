@@ -9,6 +9,7 @@ use crate::motion::{Motion, sign};
 use crate::muscles::{Muscle, muscles};
 use crate::options::{Layout, Options, Placement};
 use crate::sensors::placement;
+use crate::training::Repetition;
 
 /// Rows a second of the truth's continuous values.
 const OBLIQUITY_PER_S: f64 = 50.0;
@@ -25,6 +26,7 @@ const LEAD_S: f64 = 0.5;
 /// | `pelvis_obliquity_deg` | obliquity, right side up positive, 50 times a second |
 /// | `peak_pelvic_drop_<side>_deg` | the greatest drop to the other side while standing on this one alone, at its instant |
 /// | `impairment_<name>_<side>_<unit>` | how far each impairment goes, at the start |
+/// | `concentric_start`, `hold_start`, `hold_end`, `eccentric_end` | a repetition's number in its set, 0 of half a one; in an exercise |
 /// | `static_pose` | seconds of quiet standing that begin here, in a calibration |
 /// | `functional_squat`, `functional_toe_raise` | its number, from 1, where it begins |
 /// | `placement_<sensor>_<x, y or z>_deg` | rotation vector from an IMU's axes to its segment's, at the start, where there is an error |
@@ -44,6 +46,7 @@ pub struct TruthEvent {
 #[derive(Clone, Debug)]
 pub struct Truth {
     is_walking: bool,
+    has_strides: bool,
     strides: [i64; 2],
     bursts: Vec<(Muscle, i64)>,
     obliquities: i64,
@@ -62,6 +65,12 @@ impl Truth {
             at_start(format!("impairment_gluteus_medius_delay_{name}_ms"), impairments.gluteus_medius_delay_ms.of(side));
             at_start(format!("impairment_pelvic_drop_{name}_deg"), impairments.pelvic_drop_deg.of(side));
             at_start(format!("impairment_weak_hold_{name}_share"), impairments.weak_hold.of(side));
+            if options.layout == Layout::HipThrust {
+                at_start(format!("impairment_gluteus_maximus_delay_{name}_ms"), impairments.gluteus_maximus_delay_ms.of(side));
+            }
+        }
+        if options.layout == Layout::HipThrust {
+            at_start("impairment_lumbar_extension_deg".to_owned(), options.impairments.lumbar_extension_deg);
         }
         for (sensor, ppm) in drifts {
             at_start(format!("clock_drift_{sensor}_ppm"), *ppm);
@@ -76,8 +85,10 @@ impl Truth {
             }
         }
         pending.extend(options.calibration.iter().flat_map(Calibration::truth));
+        pending.extend(repetitions(body));
         Self {
-            is_walking: options.layout != Layout::Standing,
+            is_walking: options.layout.is_walking(),
+            has_strides: body.motion.training.is_none(),
             strides: [first_stride(Side::Left), first_stride(Side::Right)],
             bursts: bursts.collect(),
             obliquities: 0,
@@ -87,7 +98,8 @@ impl Truth {
 
     /// All that happens before `end_s` and has not been told yet, in order of time and name.
     pub fn until(&mut self, body: &Body, end_s: f64) -> Vec<TruthEvent> {
-        for (index, side) in [Side::Left, Side::Right].into_iter().enumerate() {
+        let has_strides = self.has_strides;
+        for (index, side) in [Side::Left, Side::Right].into_iter().enumerate().filter(|_| has_strides) {
             while body.motion.initial_contact_s(side, self.strides[index]) < end_s + LEAD_S {
                 self.stride(body, side, self.strides[index]);
                 self.strides[index] += 1;
@@ -141,6 +153,17 @@ impl Truth {
 
 fn first_burst(muscle: &Muscle, body: &Body) -> i64 {
     muscle.first_burst(body)
+}
+
+/// Where each phase of each repetition begins.
+fn repetitions(body: &Body) -> Vec<TruthEvent> {
+    let of = |done: &Repetition| {
+        let value = done.number.map_or(0.0, f64::from);
+        let events =
+            [("concentric_start", done.start_s), ("hold_start", done.top_s), ("hold_end", done.lower_s), ("eccentric_end", done.end_s)];
+        events.map(|(name, at_s)| TruthEvent { time_s: body.motion.rhythm.time_at(at_s), name: name.to_owned(), value })
+    };
+    body.motion.training.iter().flat_map(|training| training.schedule.iter().flat_map(of)).collect()
 }
 
 /// When the pelvis drops furthest to the other side in the single-leg stance of contact `n`, and how far, in degrees.

@@ -64,6 +64,12 @@
 //!           - { pulses: { from: 16 s, period: 20 s, width: 1500 ms, amplitude: -12 } }
 //! ```
 //! ```csv
+//! time_ns,kind,side,set,repetition,start_ns,hold_start_ns,hold_end_ns,end_ns,concentric_s,hold_s,eccentric_s,rest_s,concentric_error_percent,hold_error_percent,eccentric_error_percent,rest_error_percent,top_deg,range_percent,hold_sd_deg,hold_drift_deg_per_s,hold_within_percent,lumbar_extension_peak_deg,lumbar_extension_share_percent,compensations,is_counted,is_valid,reasons,done,valid,prescribed,adherence_percent
+//! 6270000000,repetition,both,1,1,502297861,2834848717,3926662548,6066165513,2.33255,1.09181,2.1395,,55.5034,-45.4093,42.6335,,10.5815,99.6727,0.39959,0.217382,100.0,4.0,0.0,,true,false,"concentric long, hold short, eccentric long",1,0,3,33.3333
+//! 13050000000,repetition,both,1,2,7036483524,9433949910,10602860560,12800678620,2.39747,1.16891,2.19782,0.970318,59.8311,-41.5545,46.5212,,10.6252,99.7626,0.402784,0.166927,100.0,4.0,0.0,,true,false,"gap, concentric long, hold short, eccentric long",2,0,3,66.6667
+//! 19830000000,repetition,both,1,3,13853593596,16084251428,17228459553,19411636880,2.23066,1.14421,2.18318,1.05291,48.7105,-42.7896,45.5452,,10.5716,99.7813,0.429063,-0.0619703,100.0,16.0,17.7738,lumbar_extension,true,false,"concentric long, hold short, eccentric long, lumbar_extension",3,0,3,100.0
+//! 20990000002,session,both,,,,,,,,,,,,,,,,,,,,,,,,,,3,0,3,100.0
+//! # 4 rows, every bit hashed: 0be9fb0a9d46d3fb
 //! ```
 
 use std::collections::BTreeMap;

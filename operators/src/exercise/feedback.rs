@@ -58,6 +58,20 @@
 //!       120,5.1,true
 //! ```
 //! ```csv
+//! time_ns,trial,action,reason,message,value,target,error_percent,summary_error_percent,feedback_share_percent,feedback_error_percent,probe_error_percent,dependence_percent,dependence_sd_percent
+//! 10000000000,1,cue,100% of trials,"hold longer, 3.5 s were too short",3.5,5.0,-30.0,,100.0,30.0,,,
+//! 20000000000,2,cue,100% of trials,well held,5.1,5.0,2.0,,100.0,16.0,,,
+//! 30000000000,3,cue,100% of trials,"hold shorter, 6.2 s were too long",6.2,5.0,24.0,,100.0,18.6667,,,
+//! 40000000000,4,refused,not calibrated,,5.2,5.0,4.0,,100.0,18.6667,,,
+//! 50000000000,5,cue,100% of trials,"hold longer, 4.1 s were too short",4.1,5.0,-18.0,,100.0,18.5,,,
+//! 60000000000,6,probe,every 5th trial is without feedback,,5.0,5.0,0.0,,100.0,18.5,0.0,,
+//! 70000000000,7,refused,no value,,,5.0,,,100.0,18.5,0.0,,
+//! 80000000000,8,silent,50% of trials,,4.4,5.0,-12.0,,80.0,17.2,0.0,,
+//! 90000000000,9,cue,50% of trials,well held,4.9,5.0,-2.0,,83.3333,14.6667,0.0,,
+//! 100000000000,10,silent,50% of trials,,3.0,5.0,-40.0,,71.4286,18.2857,0.0,,
+//! 110000000000,11,cue,50% of trials,well held,4.7,5.0,-6.0,,75.0,16.75,0.0,,
+//! 120000000000,12,probe,every 5th trial is without feedback,,5.1,5.0,2.0,,75.0,16.75,1.0,-15.75,4.99911
+//! # 12 rows, every bit hashed: 9ac20d2ad5a595a9
 //! ```
 
 use std::collections::BTreeMap;
@@ -219,7 +233,7 @@ impl Configure for Config {
             messages: [below, within, above],
             output: output.clone(),
         };
-        Ok(Planned::new(feedback, output))
+        Ok(Planned::cue(feedback, output))
     }
 }
 

@@ -152,7 +152,7 @@ impl Repetitions {
         let down = if before.is_nan() { 0.0 } else { before - way };
         let lasted_ns = |from: i64| (k - from) * grid().period_ns();
         match &mut self.phase {
-            Phase::Unknown if way <= limits.end => self.phase = Phase::Resting,
+            Phase::Unknown if way <= limits.end => self.rest(),
             Phase::Resting if way >= limits.begin => self.phase = Phase::Moving { from: k, fastest: 0.0 },
             Phase::Moving { from, .. } | Phase::Lowering { from, .. } if lasted_ns(*from) > limits.longest_ns => {
                 let found = self.incomplete(Outcome::TooLong);
@@ -162,9 +162,11 @@ impl Repetitions {
             Phase::Moving { from, fastest } => {
                 *fastest = fastest.max(down);
                 if way <= limits.end {
-                    let is_one = lasted_ns(*from) >= limits.shortest_ns;
-                    self.phase =
-                        if is_one { Phase::Lowering { from: *from, fastest: *fastest, since: k, still: 0 } } else { Phase::Resting };
+                    if lasted_ns(*from) >= limits.shortest_ns {
+                        self.phase = Phase::Lowering { from: *from, fastest: *fastest, since: k, still: 0 };
+                    } else {
+                        self.rest();
+                    }
                 }
             }
             Phase::Lowering { fastest, since, still, .. } => {
@@ -184,6 +186,12 @@ impl Repetitions {
             Phase::Unknown | Phase::Resting => {}
         }
         None
+    }
+
+    /// What was before is no part of a repetition.
+    fn rest(&mut self) {
+        self.phase = Phase::Resting;
+        self.drop_first(self.way.len());
     }
 
     /// The repetition that is under way, whole.

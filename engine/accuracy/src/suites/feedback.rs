@@ -23,8 +23,11 @@ use crate::bench::{Bench, Stream};
 use crate::error::AccuracyError;
 use crate::figure::Figure;
 
-pub const SUITE: Suite =
-    Suite { name: "feedback", about: "1,000 simulated trials by each feedback policy, and 400 patients with and without dependence", measure };
+pub const SUITE: Suite = Suite {
+    name: "feedback",
+    about: "1,000 simulated trials by each feedback policy, and 400 patients with and without dependence",
+    measure,
+};
 
 const TRIALS: usize = 1000;
 const TARGET: f64 = 5.0;
@@ -96,7 +99,8 @@ fn dependent(bench: &mut Bench, worse: f64) -> Result<f64, AccuracyError> {
         let size = |trial: usize| if (trial + 1) % PATIENT_PROBE_EVERY == 0 { 0.15 * (1.0 + worse) } else { 0.15 };
         let errors: Vec<f64> = (0..PATIENT_TRIALS).map(|trial| size(trial) * random.normal()).collect();
         let (_, rows) = bench.step("feedback", "feedback", config(json!("constant"), PATIENT_PROBE_EVERY), &[trials(&errors, true)])?;
-        let last = |name: &str| float_or_nan(floats(&rows, rows.schema().index_of(name).expect("a column of `feedback`")), rows.num_rows() - 1);
+        let last =
+            |name: &str| float_or_nan(floats(&rows, rows.schema().index_of(name).expect("a column of `feedback`")), rows.num_rows() - 1);
         found += usize::from(last("dependence_percent") > 2.0 * last("dependence_sd_percent"));
     }
     Ok(100.0 * found as f64 / PATIENTS as f64)

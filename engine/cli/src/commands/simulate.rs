@@ -39,7 +39,8 @@ pub struct Args {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// What is wrong with the subject, `NAME=VALUE:SIDE`, as often as needed: `gluteus-medius-delay=60ms:left`,
-    /// `pelvic-drop=8deg:right`, `weak-hold=40%:both`.
+    /// `pelvic-drop=8deg:right`, `weak-hold=40%:both`, `gluteus-maximus-delay=100ms:left`; of both sides at once, in exercises,
+    /// `lumbar-extension=15deg`, `tempo-error=20%` and `half-repetitions=20%`.
     #[arg(long = "impair", value_parser = impairment, value_name = "NAME=VALUE:SIDE")]
     impairments: Vec<Impairment>,
     /// Begin with the calibration procedure (standing still, squats, raising the toes), and how it goes: `good`, `few-repetitions`,
@@ -107,6 +108,8 @@ enum LayoutName {
     FullLab,
     /// Standing on one leg and the other in turn; sensors as for walking.
     Standing,
+    /// Two sets of four hip thrusts: 8 IMUs and 8 EMG channels.
+    HipThrust,
 }
 
 impl LayoutName {
@@ -115,6 +118,7 @@ impl LayoutName {
             Self::Walking => Layout::Walking,
             Self::FullLab => Layout::FullLab,
             Self::Standing => Layout::Standing,
+            Self::HipThrust => Layout::HipThrust,
         }
     }
 }
@@ -133,6 +137,10 @@ enum Impaired {
     GluteusMediusDelayMs,
     PelvicDropDeg,
     WeakHold,
+    GluteusMaximusDelayMs,
+    LumbarExtensionDeg,
+    TempoError,
+    HalfRepetitions,
 }
 
 /// A change that one `--fault` makes.
@@ -333,6 +341,10 @@ impl Impairment {
             Impaired::GluteusMediusDelayMs => &mut impairments.gluteus_medius_delay_ms,
             Impaired::PelvicDropDeg => &mut impairments.pelvic_drop_deg,
             Impaired::WeakHold => &mut impairments.weak_hold,
+            Impaired::GluteusMaximusDelayMs => &mut impairments.gluteus_maximus_delay_ms,
+            Impaired::LumbarExtensionDeg => return impairments.lumbar_extension_deg = self.value,
+            Impaired::TempoError => return options.training.tempo_error = self.value,
+            Impaired::HalfRepetitions => return options.training.half = self.value,
         };
         if self.left {
             sides.left = self.value;
@@ -347,13 +359,22 @@ impl Impairment {
 fn impairment(text: &str) -> Result<Impairment, String> {
     let form = "expected NAME=VALUE:SIDE, such as gluteus-medius-delay=60ms:left";
     let (name, rest) = text.split_once('=').ok_or(form)?;
-    let (value, side) = rest.split_once(':').ok_or(form)?;
+    let has_no_side = ["lumbar-extension", "tempo-error", "half-repetitions"].contains(&name);
+    let (value, side) = if has_no_side { (rest, "both") } else { rest.split_once(':').ok_or(form)? };
     let of = |dimension: &Dimension, factor: f64| dimension.parse(value).map(|value| value * factor).map_err(|error| error.to_string());
     let (what, value) = match name {
         "gluteus-medius-delay" => (Impaired::GluteusMediusDelayMs, of(&Dimension::DURATION, 1000.0)?),
         "pelvic-drop" => (Impaired::PelvicDropDeg, of(&Dimension::ANGLE, 1.0)?),
         "weak-hold" => (Impaired::WeakHold, share(value)?),
-        _ => return Err(format!("`{name}` is no impairment: expected gluteus-medius-delay, pelvic-drop or weak-hold")),
+        "gluteus-maximus-delay" => (Impaired::GluteusMaximusDelayMs, of(&Dimension::DURATION, 1000.0)?),
+        "lumbar-extension" => (Impaired::LumbarExtensionDeg, of(&Dimension::ANGLE, 1.0)?),
+        "tempo-error" => (Impaired::TempoError, share(value)?),
+        "half-repetitions" => (Impaired::HalfRepetitions, share(value)?),
+        _ => {
+            let known =
+                "gluteus-medius-delay, gluteus-maximus-delay, pelvic-drop, weak-hold, lumbar-extension, tempo-error or half-repetitions";
+            return Err(format!("`{name}` is no impairment: expected {known}"));
+        }
     };
     let (left, right) = match side {
         "left" => (true, false),
@@ -401,16 +422,26 @@ mod tests {
     #[test]
     fn impairments_are_read_with_their_units_and_sides() {
         let mut options = Options::default();
-        for text in ["gluteus-medius-delay=0.06 s:left", "pelvic-drop=8deg:both", "weak-hold=40%:right"] {
+        for text in ["gluteus-medius-delay=0.06 s:left", "pelvic-drop=8deg:both", "weak-hold=40%:right", "lumbar-extension=15deg"] {
             impairment(text).expect(text).apply(&mut options);
         }
         let expected = proprio_simulate::Impairments {
             gluteus_medius_delay_ms: PerSide { left: 60.0, right: 0.0 },
             pelvic_drop_deg: PerSide { left: 8.0, right: 8.0 },
             weak_hold: PerSide { left: 0.0, right: 0.4 },
+            lumbar_extension_deg: 15.0,
+            ..proprio_simulate::Impairments::default()
         };
         assert_eq!(options.impairments, expected);
-        for wrong in ["pelvic-drop=8deg", "pelvic-drop=8ms:left", "pelvic-drop=8deg:up", "limp=1:left", "weak-hold=140%:left", "x"] {
+        for wrong in [
+            "pelvic-drop=8deg",
+            "pelvic-drop=8ms:left",
+            "pelvic-drop=8deg:up",
+            "limp=1:left",
+            "weak-hold=140%:left",
+            "lumbar-extension=15deg:left",
+            "x",
+        ] {
             assert!(impairment(wrong).is_err(), "{wrong}");
         }
         assert!(matches!(fault("jitter=5ms"), Ok(Fault::JitterMs(spread)) if (spread - 5.0).abs() < 1e-12));

@@ -7,14 +7,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proprio_core::control::Ack;
-use proprio_core::table::system::{self, audit_kind};
+use proprio_core::table::system::audit_kind;
 use proprio_core::{Carried, Decision, Event, Recorded, Rig, SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Recorder, Snapshot, Snapshots, Texts};
 use proprio_runtime::Plan;
 use proprio_zenoh::{Arrival, Incoming, wire};
 
 use super::acks::PendingAcks;
-use super::alerts::Alert;
+use super::alerts::Told;
 use super::audit::Audit;
 use super::fold::Fold;
 use super::liveness::Liveness;
@@ -100,7 +100,7 @@ impl Live {
     ///
     /// # Errors
     /// When rows don't fit their tables.
-    pub fn take(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<Vec<Alert>> {
+    pub fn take(&mut self, arrivals: Vec<Arrival>) -> anyhow::Result<Vec<Told>> {
         let mut messages = Vec::with_capacity(arrivals.len());
         for arrival in arrivals {
             if let Some(decision) = self.heard(&arrival) {
@@ -117,7 +117,7 @@ impl Live {
     ///
     /// # Errors
     /// When rows don't fit their tables.
-    pub fn pass_time(&mut self, now_ns: TimeNs) -> anyhow::Result<Vec<Alert>> {
+    pub fn pass_time(&mut self, now_ns: TimeNs) -> anyhow::Result<Vec<Told>> {
         let decisions = self.liveness.decide(now_ns);
         for decision in &decisions {
             if let Decision::Idle { sensor } = decision {
@@ -131,7 +131,7 @@ impl Live {
     ///
     /// # Errors
     /// When rows don't fit their tables.
-    pub fn decide(&mut self, decisions: Vec<Decision>, now_ns: TimeNs) -> anyhow::Result<(i64, Vec<Alert>)> {
+    pub fn decide(&mut self, decisions: Vec<Decision>, now_ns: TimeNs) -> anyhow::Result<(i64, Vec<Told>)> {
         let mut alerts = Vec::new();
         for decision in decisions {
             let begins = matches!(decision, Decision::SessionStart { .. });
@@ -148,7 +148,7 @@ impl Live {
     ///
     /// # Errors
     /// When rows don't fit their tables.
-    pub fn reload(&mut self, plan: &Arc<Plan>, now_ns: TimeNs) -> anyhow::Result<(i64, Vec<Alert>)> {
+    pub fn reload(&mut self, plan: &Arc<Plan>, now_ns: TimeNs) -> anyhow::Result<(i64, Vec<Told>)> {
         let texts = texts(plan);
         let run_id = crate::lineage::run_id(plan);
         let was = self.rig().clone();
@@ -301,7 +301,7 @@ impl Live {
     }
 
     /// Folds recorded messages, and hands on what they gave.
-    fn advance(&mut self, messages: &[Recorded]) -> anyhow::Result<Vec<Alert>> {
+    fn advance(&mut self, messages: &[Recorded]) -> anyhow::Result<Vec<Told>> {
         let Some(last) = messages.last() else { return Ok(Vec::new()) };
         let chunks = self.fold.advance(messages)?;
         self.tell_how_far();
@@ -320,16 +320,14 @@ impl Live {
         }
     }
 
-    /// The alerts among the rows, each with its row of `audit`.
-    fn alerts(&self, chunks: &[TableChunk], now_ns: TimeNs) -> anyhow::Result<Vec<Alert>> {
+    /// The alerts and cues among the rows, each with its row of `audit`.
+    fn alerts(&self, chunks: &[TableChunk], now_ns: TimeNs) -> anyhow::Result<Vec<Told>> {
         let unrecorded = self.recorder.trouble().is_some();
         let mut alerts = Vec::new();
-        for chunk in chunks.iter().filter(|chunk| chunk.table == system::ALERTS) {
-            for alert in Alert::of_chunk(chunk, &self.rig().name, unrecorded) {
-                let kind = if unrecorded { audit_kind::ALERT_UNRECORDED } else { audit_kind::ALERT_SENT };
-                self.note(&Audit { kind, what: Some(&alert.id), ..Audit::default() }, now_ns)?;
-                alerts.push(alert);
-            }
+        for told in chunks.iter().flat_map(|chunk| Told::of_chunk(chunk, self.fold.plan(), unrecorded)) {
+            let kind = if unrecorded { audit_kind::ALERT_UNRECORDED } else { audit_kind::ALERT_SENT };
+            self.note(&Audit { kind, what: Some(told.id()), ..Audit::default() }, now_ns)?;
+            alerts.push(told);
         }
         Ok(alerts)
     }

@@ -112,8 +112,7 @@ impl Engine {
             let bound = metrics.clone().serve(address).await?;
             tracing::info!("metrics on http://{bound}/metrics");
         }
-        let alert_steps = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.as_str());
-        let egress = Egress::open(&session, &rig.name, alert_steps).await?;
+        let egress = Egress::open(&session, alerts::keys(&plan)).await?;
         let upkeep = Upkeep::new(kept, disk.clone(), store.clone());
         let parts = Parts { recorder, sink: store.clone(), snapshots: snapshots.clone(), disk };
         let now_ns = clock.now_ns();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Context as _;
-use proprio_core::table::system::{self, audit_kind};
+use proprio_core::table::system::audit_kind;
 use proprio_core::{Recorded, SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Reader, SessionEntry, Snapshot, Snapshots};
 use proprio_runtime::Plan;
 
-use super::alerts::Alert;
+use super::alerts::Told;
 use super::audit::Audit;
 use super::fold::Fold;
 use super::live::texts;
@@ -225,13 +225,13 @@ fn run(
     recovered: &mut Recovered,
 ) -> anyhow::Result<()> {
     let transactions = sink.transactions();
-    let in_table = transactions.get(system::ALERTS).copied();
+    let in_tables = transactions.clone();
     let mut replay = Replay::new(Reader::open(disk, rig, stretch.from)?, fold, transactions.into_values().collect(), stretch.last);
     while let Some(step) = replay.step().context("a session can't be recovered")? {
         recovered.messages += step.messages as u64;
         append(sink, &step.chunks, step.position)?;
-        for chunk in step.chunks.iter().filter(|chunk| chunk.table == system::ALERTS && Some(&chunk.position) > in_table.as_ref()) {
-            withhold(chunk, rig, step.log_time_ns, sink)?;
+        for chunk in step.chunks.iter().filter(|chunk| Some(&chunk.position) > in_tables.get(&chunk.table)) {
+            withhold(chunk, replay.fold.plan(), step.log_time_ns, sink)?;
         }
         if stretch.is_committed && sink.should_commit() {
             append(sink, (stretch.named)(replay.fold, step.position).as_slice(), step.position)?;
@@ -246,10 +246,10 @@ fn append(sink: &dyn Sink, chunks: &[TableChunk], position: i64) -> anyhow::Resu
     sink.append(chunks, position).context("recovered rows can't be taken into the tables")
 }
 
-/// Alerts that come late go to the tables only (contract 9): they may have gone out before, and help nobody now.
-fn withhold(chunk: &TableChunk, rig: &str, now_ns: TimeNs, sink: &dyn Sink) -> anyhow::Result<()> {
-    for alert in Alert::of_chunk(chunk, rig, false) {
-        let audit = Audit { kind: audit_kind::ALERT_WITHHELD, what: Some(&alert.id), ..Audit::default() };
+/// Alerts and cues that come late go to the tables only (contract 9): they may have gone out before, and help nobody now.
+fn withhold(chunk: &TableChunk, plan: &Plan, now_ns: TimeNs, sink: &dyn Sink) -> anyhow::Result<()> {
+    for told in Told::of_chunk(chunk, plan, false) {
+        let audit = Audit { kind: audit_kind::ALERT_WITHHELD, what: Some(told.id()), ..Audit::default() };
         let row = audit.chunk(now_ns, &chunk.session, &chunk.run_id, chunk.position);
         sink.append_operational(&row).context("the audit can't be written")?;
     }

@@ -68,8 +68,7 @@ impl Turn {
             return refused(format!("the tables can't take the new pipeline's rows: {error}"));
         }
         let (session, rig) = (self.session.clone(), plan.rig.clone());
-        let alert_steps: Vec<String> = plan.steps.iter().filter(|step| step.planned.is_alert).map(|step| step.id.clone()).collect();
-        let egress = self.runtime.block_on(Egress::open(&session, &rig.name, alert_steps.iter().map(String::as_str)));
+        let egress = self.runtime.block_on(Egress::open(&session, super::alerts::keys(&plan)));
         let acks = self.runtime.block_on(AckPublisher::open(&session, &rig));
         let (egress, acks) = (egress.context("the new alerts can't be declared")?, acks.context("the new sensors can't be acknowledged")?);
         // What came under the old rig is judged under it.

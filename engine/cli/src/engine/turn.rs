@@ -12,7 +12,7 @@ use proprio_tables::{Store, TablesError};
 use proprio_zenoh::{AckPublisher, ArrivalClock, Egress, Ingress, Session};
 use tokio::task::JoinHandle;
 
-use super::alerts::Alert;
+use super::alerts::Told;
 use super::bursts::Bursts;
 use super::calls::{Call, Calls};
 use super::live::Live;
@@ -130,16 +130,21 @@ impl Turn {
         Ok(())
     }
 
-    /// Sends alerts at once: they don't wait for the disk.
-    pub(super) fn send(&self, alerts: &[Alert]) {
+    /// Sends alerts and cues at once: they don't wait for the disk.
+    pub(super) fn send(&self, told: &[Told]) {
         let now_ns = self.clock.now_ns();
-        for alert in alerts {
+        for told in told {
             // Before the log, whose reader may be slow.
-            if let Err(error) = self.egress.alert(&alert.step, alert) {
-                tracing::error!(step = alert.step, %error, "an alert could not be written as JSON");
+            if let Err(error) = self.egress.tell(told.step(), told) {
+                tracing::error!(step = told.step(), %error, "what was to be told could not be written as JSON");
             }
-            self.metrics.alert(alert.time_ns, now_ns);
-            tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
+            self.metrics.alert(told.time_ns(), now_ns);
+            match told {
+                Told::Alert(alert) => {
+                    tracing::info!(step = alert.step, state = alert.state, severity = alert.severity, "{}", alert.message);
+                }
+                Told::Cue(cue) => tracing::info!(step = cue.step, "{}", cue.message),
+            }
         }
     }
 

@@ -331,7 +331,7 @@ async fn alerts_reach_their_listeners() {
     let (session, address) = router().await;
     let listener = client(&address).await;
     let alerts = listener.declare_subscriber(key::alert("lab-1", "*")).await.expect("a subscriber");
-    let egress = Egress::open(&session, "lab-1", ["drop"]).await.expect("an egress");
+    let egress = Egress::open(&session, [("drop".to_owned(), key::alert("lab-1", "drop"))]).await.expect("an egress");
     // A new subscription takes a moment to reach the router; an alert from before it is not owed.
     let give_up = Instant::now() + PATIENCE;
     let first = loop {
