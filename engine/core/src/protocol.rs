@@ -308,7 +308,8 @@ mod tests {
 
     #[test]
     fn each_mistake_is_found_where_it_stands() {
-        let cases: [(&str, fn(&mut Value)); 9] = [
+        type Case = (&'static str, fn(&mut Value));
+        let cases: [Case; 9] = [
             ("/movement/target", |p| p["movement"]["target"] = json!("10 cm")),
             ("/movement/target", |p| p["movement"]["target"] = json!("55 deg")),
             ("/movement/least", |p| p["movement"]["least"] = json!("5 %")),

@@ -106,7 +106,8 @@ impl Merge {
             let places: Vec<usize> = listed.filter(|(_, file)| old.contains(&file.path)).map(|(place, _)| place).collect();
             if places.len() != old.len() {
                 // The answer to the attempt before may have been lost on its way from an object store.
-                let is_done = new.iter().any(|add| cold.scan.files().is_ok_and(|files| files.list.iter().any(|file| file.path == add.path)));
+                let is_done =
+                    new.iter().any(|add| cold.scan.files().is_ok_and(|files| files.list.iter().any(|file| file.path == add.path)));
                 if is_done {
                     return Ok(Some((cold, merged)));
                 }

@@ -293,10 +293,10 @@ fn bridged(values: &[f64]) -> Vec<f64> {
         if values[at].is_nan() {
             continue;
         }
-        let from = known.map_or(0, |known| known + 1);
-        for missing in from..at {
-            filled[missing] = match known {
-                Some(known) => values[known] + (values[at] - values[known]) * (missing - known) as f64 / (at - known) as f64,
+        let (from, before) = known.map_or((0, None), |known| (known + 1, Some((known, values[known]))));
+        for (missing, filled) in filled.iter_mut().enumerate().take(at).skip(from) {
+            *filled = match before {
+                Some((known, value)) => value + (values[at] - value) * (missing - known) as f64 / (at - known) as f64,
                 None => values[at],
             };
         }

@@ -39,7 +39,7 @@ const PATIENT_PROBE_EVERY: usize = 5;
 fn measure(bench: &mut Bench) -> Result<Vec<Figure>, AccuracyError> {
     let mut random = Random::new(1, "feedback");
     let errors: Vec<f64> = (0..TRIALS).map(|_| 0.2 * random.normal()).collect();
-    let counted = errors.iter().enumerate().filter(|(trial, _)| (trial + 1) % PROBE_EVERY != 0);
+    let counted = errors.iter().enumerate().filter(|(trial, _)| !(trial + 1).is_multiple_of(PROBE_EVERY));
     let beyond = counted.clone().filter(|(_, error)| error.abs() > 0.15).count() as f64;
     let counted = counted.count() as f64;
     let policies = [
@@ -96,7 +96,7 @@ fn dependent(bench: &mut Bench, worse: f64) -> Result<f64, AccuracyError> {
     let mut found = 0;
     for seed in 0..PATIENTS {
         let mut random = Random::new(seed, "dependence");
-        let size = |trial: usize| if (trial + 1) % PATIENT_PROBE_EVERY == 0 { 0.15 * (1.0 + worse) } else { 0.15 };
+        let size = |trial: usize| if (trial + 1).is_multiple_of(PATIENT_PROBE_EVERY) { 0.15 * (1.0 + worse) } else { 0.15 };
         let errors: Vec<f64> = (0..PATIENT_TRIALS).map(|trial| size(trial) * random.normal()).collect();
         let (_, rows) = bench.step("feedback", "feedback", config(json!("constant"), PATIENT_PROBE_EVERY), &[trials(&errors, true)])?;
         let last =

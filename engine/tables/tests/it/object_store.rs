@@ -206,7 +206,7 @@ async fn a_commit_whose_answer_was_lost_is_made_once() {
     store.commit(6).await.expect("committed");
     shaky.lost_answers.store(1, Ordering::Relaxed);
     let merged = store.merge(2, || true).await.expect("merged");
-    assert!(merged.files >= 6 && merged.rows >= 600, "{merged:?}");
+    assert!(merged.files >= 6 && merged.rows >= 500, "{merged:?}");
     assert!(read(&shaky, COUNTED).await.contains("s1,600,179700"), "what a merge wrote is there, whatever the answer was");
 }
 

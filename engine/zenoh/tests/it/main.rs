@@ -335,7 +335,7 @@ async fn alerts_reach_their_listeners() {
     // A new subscription takes a moment to reach the router; an alert from before it is not owed.
     let give_up = Instant::now() + PATIENCE;
     let first = loop {
-        egress.alert("drop", &serde_json::json!({"id": 1})).expect("JSON");
+        egress.tell("drop", &serde_json::json!({"id": 1})).expect("JSON");
         match tokio::time::timeout(POLL, alerts.recv_async()).await {
             Ok(sample) => break sample.expect("an alert"),
             Err(_) => assert!(Instant::now() < give_up, "no alert came"),
