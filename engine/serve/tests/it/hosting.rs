@@ -40,7 +40,7 @@ async fn tables_on_disk_are_served_without_an_engine() {
     assert_eq!(send(at, "GET /readyz", &[], b"").status, 200);
     // What was asked is in `audit` once it is settled, in a row of the rig's.
     tables.settle().await.expect("written");
-    let asked = proprio_tables::Reader::open(&host.path().join("data")).await.expect("tables");
+    let asked = proprio_tables::Reader::open(&Place::of_data(&host.path().join("data")).expect("a path")).await.expect("tables");
     let sql = "SELECT count(*) FROM audit WHERE kind = 'query' AND rig = 'lab-1' AND what LIKE '%FROM angles' AND detail LIKE '%done%'";
     let rows = asked.query(sql).await.expect("an answer").collect().await.expect("rows");
     assert_eq!(arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(rows[0].column(0)).value(0), 1);

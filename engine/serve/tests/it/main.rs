@@ -28,13 +28,16 @@ fn stream() -> StreamSchema {
     StreamSchema::new(vec![column("sequence", DataType::Int64).required(), float("angle_deg", "deg")], &[], None)
 }
 
+/// A request, and who asked.
+type Asked = (Option<String>, Request);
+
 /// Doors over a rig with the tables `angles` and `secrets`, each with the sessions `s1` and `s2`.
 pub(crate) struct Host {
     pub(crate) doors: Doors,
     pub(crate) store: Arc<Store>,
     pub(crate) token: String,
     /// What the rig was asked through the doors, and by whom.
-    requests: Arc<Mutex<Vec<(Option<String>, Request)>>>,
+    requests: Arc<Mutex<Vec<Asked>>>,
     dir: tempfile::TempDir,
 }
 
@@ -99,7 +102,7 @@ impl Host {
         host
     }
 
-    pub(crate) fn requests(&self) -> Vec<(Option<String>, Request)> {
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         self.requests.lock().expect("no test panics here").clone()
     }
 
