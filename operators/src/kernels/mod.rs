@@ -53,13 +53,16 @@ pub mod plate_contact;
 pub mod precedence;
 pub mod quaternion;
 pub mod repetition;
+pub mod response_onset;
 pub mod rigid_fit;
 pub mod rigidity;
 pub mod segment;
+pub mod signature;
 pub mod spectrum;
 pub mod standing;
 pub mod stride_clock;
 pub mod sway;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod trend;
 pub mod vqf;

@@ -19,8 +19,8 @@ pub struct Spread {
 
 /// The measures of at least two points; all NaN of fewer.
 ///
-/// The area is π·χ²₀.₉₅,₂·√(s₁₁·s₂₂ − s₁₂²) with the covariance over n − 1: the prediction ellipse of Schubert and Kirchner (2014), which is
-/// the limit for many points of Prieto et al.'s (1996) ellipse with F₀.₀₅,₂,ₙ₋₂ in the place of χ²/2.
+/// The area is π·χ²₀.₉₅,₂·√(s₁₁·s₂₂ − s₁₂²) with the covariance over n − 1: the prediction ellipse of Schubert and Kirchner (2014), which
+/// is the limit for many points of Prieto et al.'s (1996) ellipse with F₀.₀₅,₂,ₙ₋₂ in the place of χ²/2.
 pub fn spread(points: &[[f64; 2]]) -> Spread {
     let count = points.len() as f64;
     if points.len() < 2 {

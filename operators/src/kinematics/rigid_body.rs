@@ -1,19 +1,20 @@
 //! Where is a segment, by the markers of a cluster on it, and where are those of its markers that aren't seen?
 //!
-//! Reads one `markers/…` stream. For each of `bodies`, the pose that puts its template's markers nearest to those seen (least squares; Horn
-//! 1987): `<body>_q_w` … `<body>_q_z` from the body to the lab, the place of its origin `<body>_x_m` … `<body>_z_m`, and `<body>_residual_mm`, the root mean
-//! square distance that is left. The **template** is declared (each marker's place in the body), or learned from the first `learn` frames
-//! in which all markers are seen: their mean, fitted onto the first, with the origin in its middle and the lab's axes at that
-//! frame. Without a pose `<body>_reason` says why: `learning`, `too_few_markers` (three are needed), `collinear`, `not_rigid` (residual beyond
-//! `max_residual`: a label on the wrong marker).
+//! Reads one `markers/…` stream. For each of `bodies`, the pose that puts its template's markers nearest to those seen (least squares;
+//! Horn 1987): `<body>_q_w` … `<body>_q_z` from the body to the lab, the place of its origin `<body>_x_m` … `<body>_z_m`, and
+//! `<body>_residual_mm`, the root mean square distance that is left. The **template** is declared (each marker's place in the body), or
+//! learned from the first `learn` frames in which all markers are seen: their mean, fitted onto the first, with the origin in its middle
+//! and the lab's axes at that frame. Without a pose `<body>_reason` says why: `learning`, `too_few_markers` (three are needed),
+//! `collinear`, `not_rigid` (residual beyond `max_residual`: a label on the wrong marker).
 //!
-//! **Gaps.** Each marker comes out as `<label>_x_m` … `<label>_z_m` with `<label>_fill`: `exact` where it was seen, `filled` where the pose of the
-//! others puts it, `missing` where there is none. Skin moves over bone, and a marker lies where the skin is: a filled one keeps the
-//! deviation from its place in the body that it had when it was last seen, fading over `hold`. With `look_ahead` a row waits for so long,
-//! and a gap that ends by then is bridged between the deviations at both its ends, which is several times nearer.
+//! **Gaps.** Each marker comes out as `<label>_x_m` … `<label>_z_m` with `<label>_fill`: `exact` where it was seen, `filled` where the
+//! pose of the others puts it, `missing` where there is none. Skin moves over bone, and a marker lies where the skin is: a filled one
+//! keeps the deviation from its place in the body that it had when it was last seen, fading over `hold`. With `look_ahead` a row waits for
+//! so long, and a gap that ends by then is bridged between the deviations at both its ends, which is several times nearer.
 //!
-//! **Delay** is `look_ahead`, none by default; a row for every row. Positions in metres in the lab's frame. Markers that nobody sees at once
-//! are not filled: a body out of view is missing. Three markers tell no error of their own: a cluster of four or more is what fills gaps.
+//! **Delay** is `look_ahead`, none by default; a row for every row. Positions in metres in the lab's frame. Markers that nobody sees at
+//! once are not filled: a body out of view is missing. Three markers tell no error of their own: a cluster of four or more is what fills
+//! gaps.
 //!
 //! ```yaml
 //! op: rigid_body

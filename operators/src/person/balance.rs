@@ -3,19 +3,19 @@
 //! Reads one or more `force/…` streams and gives a row for every `window` (30 s), one `every` so often (by default they lie end to end),
 //! counted from the first sample; a session that ends within a window gives what there is of it.
 //!
-//! Samples are averaged over the cells of a grid of `rate` (100 Hz), centres of pressure weighted by their force. In each
-//! cell a plate counts as loaded from `threshold` (20 N) on, above the offset that it shows while nothing stands on it (as `force_events`
-//! learns it, `<plate>_offset_n`, null while it never was empty). Below the threshold there is no centre of pressure: that of a plate is
-//! the force-weighted mean over its loaded cells, the combined one Σ F·cop / Σ F over the loaded plates, cell by cell. Only the force's offset is
-//! removed here; one of the moments, which moves the centre of pressure, can't be told from the stream: tare the plate.
+//! Samples are averaged over the cells of a grid of `rate` (100 Hz), centres of pressure weighted by their force. In each cell a plate
+//! counts as loaded from `threshold` (20 N) on, above the offset that it shows while nothing stands on it (as `force_events` learns it,
+//! `<plate>_offset_n`, null while it never was empty). Below the threshold there is no centre of pressure: that of a plate is the
+//! force-weighted mean over its loaded cells, the combined one Σ F·cop / Σ F over the loaded plates, cell by cell. Only the force's offset
+//! is removed here; one of the moments, which moves the centre of pressure, can't be told from the stream: tare the plate.
 //!
-//! Per plate: `<plate>_load_n`, the mean over all complete cells, `<plate>_load_percent` of the total, `<plate>_cop_x_m`, `<plate>_cop_y_m`
-//! in the lab frame. Where plates have a `side` in the rig or in `side`, `left_percent` and `right_percent` are their shares. Of the combined
-//! centre of pressure: its mean (`cop_x_m`, `cop_y_m`), `path_length_m`, `mean_velocity_m_per_s` (path over the time in which it was followed),
-//! largest less smallest value and standard deviation forwards and sideways (`range_ap_m range_ml_m rms_ap_m rms_ml_m`; `anterior`
-//! says which axis of the lab the subject faces along), and `sway_area_m2`, the ellipse that holds 95 %: π·χ²₀.₉₅,₂·√det Σ (Schubert
-//! and Kirchner 2014; Prieto et al. 1996 with F for χ²/2). These go through a Butterworth low-pass of second order at `lowpass` (10 Hz; Ruhe
-//! et al. 2010), forwards and backwards within the window, so no delay: a row comes with its window's end.
+//! Per plate: `<plate>_load_n`, the mean over all complete cells, `<plate>_load_percent` of the total, `<plate>_cop_x_m`,
+//! `<plate>_cop_y_m` in the lab frame. Where plates have a `side` in the rig or in `side`, `left_percent` and `right_percent` are their
+//! shares. Of the combined centre of pressure: its mean (`cop_x_m`, `cop_y_m`), `path_length_m`, `mean_velocity_m_per_s` (path over the
+//! time in which it was followed), largest less smallest value and standard deviation forwards and sideways (`range_ap_m range_ml_m
+//! rms_ap_m rms_ml_m`; `anterior` says which axis of the lab the subject faces along), and `sway_area_m2`, the ellipse that holds 95 %:
+//! π·χ²₀.₉₅,₂·√det Σ (Schubert and Kirchner 2014; Prieto et al. 1996 with F for χ²/2). These go through a Butterworth low-pass of second
+//! order at `lowpass` (10 Hz; Ruhe et al. 2010), forwards and backwards within the window, so no delay: a row comes with its window's end.
 //!
 //! `covered_percent` is the share of the window's cells with a centre of pressure. Below `coverage` (90 %) there are shares and means
 //! but no sway, and `reason` says why: `no load`, `gap` (a plate's samples are missing), `no cop` (a loaded plate doesn't say where) or

@@ -1,8 +1,8 @@
 //! Is the weight where it is said to be, and is the sway as large?
 //!
-//! The generator is fixed: a subject who carries 40 % on the left sways along a figure of two frequencies a direction, whose covariance is known
-//! in closed form and whose length is summed over microsteps; two plates with offsets of −17 N and 9 N measure it with noise. The real
-//! recording is `walking2`, whose plates OpenSim has exported: its centres of pressure and ours go through the same windows.
+//! The generator is fixed: a subject who carries 40 % on the left sways along a figure of two frequencies a direction, whose covariance is
+//! known in closed form and whose length is summed over microsteps; two plates with offsets of −17 N and 9 N measure it with noise. The
+//! real recording is `walking2`, whose plates OpenSim has exported: its centres of pressure and ours go through the same windows.
 
 use std::f64::consts::{PI, TAU};
 use std::sync::Arc;

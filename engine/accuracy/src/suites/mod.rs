@@ -2,8 +2,10 @@
 
 mod activation;
 mod balance;
+mod electromechanical_delay;
 mod emg_onset;
 mod emg_quality;
+mod fatigue;
 mod firing_order;
 mod foot_imu;
 mod force_events;
@@ -18,6 +20,7 @@ mod pelvic_drop;
 mod relative_orientation;
 mod rigid_body;
 mod segment_alignment;
+mod signature;
 mod streams;
 
 use crate::bench::Bench;
@@ -68,4 +71,7 @@ pub const SUITES: &[&Suite] = &[
     &lumbar_rotation::SUITE,
     &balance::SUITE,
     &rigid_body::SUITE,
+    &fatigue::SUITE,
+    &electromechanical_delay::SUITE,
+    &signature::SUITE,
 ];
