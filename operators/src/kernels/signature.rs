@@ -19,7 +19,7 @@ pub const NEWEST: usize = 8;
 const VERSION: u32 = 1;
 /// From the median absolute deviation to the standard deviation of a normal distribution.
 const MAD_TO_SD: f64 = 1.482_602_218_505_602;
-/// Sessions further from the median count as being here, in standard deviations.
+/// Values further from the median count as being here, in standard deviations.
 const CLIP: f64 = 3.0;
 /// The quantile of the normal distribution beyond which a distance is a change: 1 % of usual ones are.
 const Z_99: f64 = 2.326_347_874_040_841;
@@ -27,7 +27,7 @@ const Z_99: f64 = 2.326_347_874_040_841;
 /// A feature of one session's movements.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Feature {
-    /// Median.
+    /// Mean, with those far off drawn near.
     pub location: f64,
     /// Median absolute deviation, as a standard deviation.
     pub scatter: f64,
@@ -108,11 +108,31 @@ impl Signature {
     }
 }
 
-/// The median of a feature's values and what they scatter by, rounded to six digits; nothing of none.
+/// The centre of a feature's values and what they scatter by, rounded to six digits; nothing of none.
 pub fn summarise(values: &[f64]) -> Option<Feature> {
-    let location = median(values)?;
-    let scatter = MAD_TO_SD * median(&values.iter().map(|value| (value - location).abs()).collect::<Vec<_>>())?;
-    Some(Feature { location: rounded(location), scatter: rounded(scatter), count: values.len() as u32 })
+    let centred = Centred::of(values)?;
+    Some(Feature { location: rounded(centred.mean), scatter: rounded(centred.scatter), count: values.len() as u32 })
+}
+
+/// Values about their centre: the mean, in which those further than three standard deviations from the median count as being there. It
+/// is nearly as sharp as a mean, which a median is not, and as little moved by a few that are far off.
+struct Centred {
+    mean: f64,
+    /// The median absolute deviation, as a standard deviation.
+    scatter: f64,
+    /// From the mean, those far off drawn near.
+    deviations: Vec<f64>,
+}
+
+impl Centred {
+    fn of(values: &[f64]) -> Option<Self> {
+        let middle = median(values)?;
+        let scatter = MAD_TO_SD * median(&values.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>())?;
+        let limit = if scatter > 0.0 { CLIP * scatter } else { f64::INFINITY };
+        let near: Vec<f64> = values.iter().map(|value| (value - middle).clamp(-limit, limit)).collect();
+        let off = near.iter().sum::<f64>() / near.len() as f64;
+        Some(Self { mean: middle + off, scatter, deviations: near.iter().map(|value| value - off).collect() })
+    }
 }
 
 /// What is usual on one side.
@@ -160,12 +180,7 @@ impl Usual {
         let groups: Vec<usize> = features.iter().map(|name| prior(name).group).collect();
         for name in &features {
             let locations: Vec<f64> = sessions.iter().map(|session| session[name].location).collect();
-            let middle = median(&locations)?;
-            let limit = CLIP * MAD_TO_SD * median(&locations.iter().map(|value| (value - middle).abs()).collect::<Vec<_>>())?;
-            let clipped: Vec<f64> =
-                locations.iter().map(|value| if limit > 0.0 { (value - middle).clamp(-limit, limit) } else { value - middle }).collect();
-            let centre = clipped.iter().sum::<f64>() / count;
-            let deviations: Vec<f64> = clipped.iter().map(|value| value - centre).collect();
+            let Centred { mean: centre, deviations, .. } = Centred::of(&locations)?;
             let squares = sessions.iter().map(|session| session[name].scatter * session[name].scatter).sum::<f64>() / count;
             let prior = prior(name);
             let (known, weight) = prior.sd.map_or((0.0, 0.0), |sd| (sd * sd, prior.sessions));
@@ -173,7 +188,7 @@ impl Usual {
             // A feature that never moved is known no better than its median within a session.
             let movements = sessions.iter().map(|session| f64::from(session[name].count)).sum::<f64>() / count;
             let sd = variance.max(squares / movements).max(f64::MIN_POSITIVE).sqrt();
-            mean.push(middle + centre);
+            mean.push(centre);
             between.push(sd);
             within.push(squares.sqrt());
             let spread = (deviations.iter().map(|value| value * value).sum::<f64>() / (count - 1.0)).sqrt();

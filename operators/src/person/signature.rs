@@ -6,13 +6,13 @@
 //! where sensors were placed, which is one offset for a whole session: `centre` takes a column's mean over the cycle away, so that what is
 //! left is the curve's shape; timings and ranges of motion need no such thing.
 //!
-//! **The signature** is the sorted set of its sessions' summaries (per side and feature: median, scatter, count), merged in any order to
+//! **The signature** is the sorted set of its sessions' summaries (per side and feature: robust mean, scatter, count), merged in any order to
 //! the same bytes: the oldest 16 and the newest 8 of more. At a session's end a row with `scope` `signature` holds it as a text, with this
 //! session in it: a candidate, which a later session adopts (`proprio session start --carry`). From then on each row names the adopted one
 //! in `signature_id`; a row `adopted` repeats its text. The person's baseline are its oldest `baseline` sessions, so what changes later
 //! never moves it.
 //!
-//! **Deviations** are told per movement (`scope` `movement`), at the end for the session as a whole (`session`, by its medians) and for
+//! **Deviations** are told per movement (`scope` `movement`), at the end for the session as a whole (`session`, by its robust means) and for
 //! the newest `trend` sessions together (`trend`). A row per feature has `value`, `usual`, `sd`, `z` and `share_percent`, its part of the
 //! squared distance; the row with an empty `feature` has `distance`: Mahalanobis' over the root of the number of features, about 1 where
 //! all is usual; `verdict`: `changed` where a normal person is as far once in a hundred, else `usual`; and `drivers`, the features that
@@ -53,8 +53,8 @@
 //! 3000000000,movement,left,,,,,,,,unknown,,no signature,3,,,
 //! 3000000000,session,left,,,,,,,,unknown,,no signature,3,,,
 //! 3000000000,session,right,,,,,,,,unknown,,no signature,2,,,
-//! 3000000000,signature,,,,,,,,,,,,,1,664d922a9c1a1aed,"{\"version\":1,\"definition\":\"latency_ms knee_range_deg in 1 phases,  centred\",\"sessions\":{\"1000000000\":{\"left\":{\"knee_range_deg\":{\"location\":60.75,\"scatter\":0.370651,\"count\":2},\"latency_ms\":{\"location\":41.0,\"scatter\":2.9652,\"count\":3}},\"right\":{\"knee_range_deg\":{\"location\":58.5,\"scatter\":0.741301,\"count\":2},\"latency_ms\":{\"location\":31.0,\"scatter\":1.4826,\"count\":2}}}}}"
-//! # 8 rows, every bit hashed: fbd22c582f8e93c2
+//! 3000000000,signature,,,,,,,,,,,,,1,a2c94438089d96d5,"{\"version\":1,\"definition\":\"latency_ms knee_range_deg in 1 phases,  centred\",\"sessions\":{\"1000000000\":{\"left\":{\"knee_range_deg\":{\"location\":60.75,\"scatter\":0.370651,\"count\":2},\"latency_ms\":{\"location\":41.3333,\"scatter\":2.9652,\"count\":3}},\"right\":{\"knee_range_deg\":{\"location\":58.5,\"scatter\":0.741301,\"count\":2},\"latency_ms\":{\"location\":31.0,\"scatter\":1.4826,\"count\":2}}}}}"
+//! # 8 rows, every bit hashed: e4278c8c3df94b8f
 //! ```
 
 use std::collections::BTreeMap;
@@ -338,7 +338,7 @@ impl Operator for Sign {
                 continue;
             };
             let usual = self.usual(state, side);
-            let judged = usual.as_ref().map(|usual| usual.deviation(&medians(own), 1));
+            let judged = usual.as_ref().map(|usual| usual.deviation(&locations(own), 1));
             self.tell(state, newest, "session", side, judged, &mut found);
             let before =
                 state.adopted.as_ref().map_or_else(Vec::new, |adopted| adopted.newest(side, self.config.trend - 1, self.config.baseline));
@@ -515,11 +515,11 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     sum / count
 }
 
-fn medians(features: &BTreeMap<String, Feature>) -> Movement {
+fn locations(features: &BTreeMap<String, Feature>) -> Movement {
     features.iter().map(|(name, feature)| (name.clone(), feature.location)).collect()
 }
 
-/// The mean of the sessions' medians, of the features that all of them have.
+/// The mean of the sessions' locations, of the features that all of them have.
 fn means(sessions: &[&BTreeMap<String, Feature>]) -> Movement {
     let of = |name: &String| -> Option<f64> {
         let all: Option<Vec<f64>> = sessions.iter().map(|session| session.get(name).map(|feature| feature.location)).collect();
