@@ -18,6 +18,8 @@ export class Drawing {
   readonly groups: DrawnGroup[];
   readonly channels: Shown[] = [];
   private readonly strokes: Stroke[] = [];
+  /** The channels of each stream. */
+  private readonly streams: Shown[][];
 
   constructor(
     chosen: Group[],
@@ -35,11 +37,23 @@ export class Drawing {
       });
       return { group, lanes: group.lanes, strips };
     });
+    const streams = new Map<string, Shown[]>();
+    for (const channel of this.channels) {
+      const stream = JSON.stringify([channel.table, channel.key]);
+      streams.set(stream, [...(streams.get(stream) ?? []), channel]);
+    }
+    this.streams = [...streams.values()];
   }
 
-  /** Takes what has come. */
-  take(frame: Frame): void {
-    for (const buckets of frame.series) this.strokes[buckets.id]?.trace.push(buckets);
+  /** Takes what has come; gives the streams whose first values these are, so that what was before them can be read. */
+  take(frame: Frame): Shown[][] {
+    const begun = new Set<Shown[]>();
+    for (const buckets of frame.series) {
+      const trace = this.strokes[buckets.id]?.trace;
+      if (trace && trace.newest === undefined) begun.add(this.streams.find((stream) => stream.some(({ id }) => id === buckets.id)) ?? []);
+      trace?.push(buckets);
+    }
+    return [...begun];
   }
 
   /** Time of the newest value, in nanoseconds; none before the first. */
@@ -48,19 +62,18 @@ export class Drawing {
     return times.length > 0 ? (Math.max(...times) + 1) * this.bucketNs : undefined;
   }
 
-  /** Reads what was between two instants from the tables. */
-  async remember(from: number, to: number, signal: AbortSignal): Promise<void> {
-    const streams = new Map<string, Shown[]>();
-    for (const channel of this.channels) {
-      const stream = JSON.stringify([channel.table, channel.key]);
-      streams.set(stream, [...(streams.get(stream) ?? []), channel]);
-    }
-    await Promise.all([...streams.values()].map((channels) => this.rememberStream(channels, from, to, signal)));
+  /** Reads what was between two instants from the tables, of some streams, as far as the live traces don't hold it. */
+  async remember(from: number, to: number, signal: AbortSignal, streams = this.streams): Promise<void> {
+    await Promise.all(streams.map((channels) => this.rememberStream(channels, from, to, signal)));
   }
 
-  private async rememberStream(channels: Shown[], from: number, to: number, signal: AbortSignal): Promise<void> {
+  private async rememberStream(channels: Shown[], from: number, until: number, signal: AbortSignal): Promise<void> {
     const { table, key } = channels[0]!;
     const bucket = Math.round(this.bucketNs);
+    const live = channels.flatMap(({ id }) => this.strokes[id]!.trace.oldest ?? []);
+    // The live trace's first bucket may lack rows.
+    const to = Math.min(until, ...live.map((oldest) => (oldest + 1) * this.bucketNs));
+    if (to <= from) return;
     const extremes = channels.map(({ column, id }) => `min(${quoted(column)}) AS low_${id}, max(${quoted(column)}) AS high_${id}`);
     const where = [`time_ns >= ${Math.floor(from)}`, `time_ns < ${Math.ceil(to)}`, ...(key === null ? [] : [`sensor = ${text(key)}`])];
     const rows = await ask(

@@ -128,7 +128,7 @@ function drawLane(
     context.strokeStyle = colour;
     context.beginPath();
     const toX = (bucket: number) => ((bucket * bucketNs - from) / (to - from)) * width;
-    path(context, history, first, Math.min(last, (trace.oldest ?? Infinity) - 1), toX, toY);
+    path(context, history, first, Math.min(last, trace.oldest ?? Infinity), toX, toY);
     path(context, trace, first, last, toX, toY);
     context.stroke();
   }
