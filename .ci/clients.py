@@ -19,6 +19,7 @@ import websockets.sync.client
 
 data = pathlib.Path(sys.argv[1])
 doors = json.loads((data / "running.json").read_text())["doors"]
+hasty = sys.argv[2]
 RUNAWAY = "SELECT sum(a.time_ns + b.time_ns + c.time_ns) FROM imu a, imu b, imu c"
 
 
@@ -55,11 +56,42 @@ with postgres() as lab:
         some.execute("SELECT sequence FROM imu WHERE sequence < %s", (250,))
         assert sum(1 for _ in some) >= 250
     refused("psycopg's write", psycopg.Error, lambda: lab.execute("INSERT INTO imu SELECT * FROM imu"), "25006")
-    refused("psycopg's COPY", psycopg.Error, lambda: lab.execute("COPY imu TO STDOUT"), "25006")
+    refused("psycopg's COPY into a table", psycopg.Error, lambda: lab.cursor().copy("COPY imu FROM STDIN").__enter__(), "25006")
+    for form in ("text", "binary"):
+        with lab.cursor().copy(f"COPY (SELECT sensor, sequence, gyro_x_rad_per_s FROM imu WHERE sequence < 10) TO STDOUT (FORMAT {form})") as copy:
+            copy.set_types(["text", "int8", "float8"])
+            copied = list(copy.rows())
+        assert len(copied) >= 10 and copied[0][0] == "pelvis" and isinstance(copied[0][2], float), copied[:2]
+    print("clients: psycopg copies out text and binary")
     threading.Timer(1, lab.cancel).start()
     refused("psycopg's cancelled query", psycopg.Error, lambda: lab.execute(RUNAWAY), "57014")
     lab.execute("SET statement_timeout = '500ms'")
     refused("psycopg's runaway query", psycopg.Error, lambda: lab.execute(RUNAWAY), "57014", "53200")
+    # The limit holds until the last row is taken, of an answer that would have gone on for long too.
+    refused("psycopg's long answer", psycopg.Error, lambda: sum(1 for _ in lab.cursor().stream("SELECT a.*, b.* FROM imu a, imu b")), "57014")
+    lab.execute("RESET statement_timeout")
+
+    # Rows are sent on as they come, by either protocol, and a live query ends when it is cancelled.
+    with lab.cursor() as cursor:
+        sequences = []
+        def follow(sql):
+            for row in cursor.stream(sql):
+                sequences.append(row[0])
+                if len(sequences) == 100:
+                    lab.cancel()
+        refused("psycopg's live query, once it is cancelled,", psycopg.Error, lambda: follow("SUBSCRIBE SELECT sequence FROM imu"), "57014")
+    assert 100 <= len(sequences) and len(sequences) == len(set(sequences)), "a live row came twice"
+    refused("psycopg's live query without an end", psycopg.Error, lambda: lab.execute("SUBSCRIBE SELECT sequence FROM imu ORDER BY 1"), "42601")
+    with lab.transaction(), lab.cursor(name="live") as live:
+        live.execute("SUBSCRIBE WITH SNAPSHOT SELECT sequence FROM imu")
+        rows, give_up = 0, time.monotonic() + 30
+        while rows < 600:
+            rows += len(live.fetchmany(200))
+            assert time.monotonic() < give_up, rows
+    print("clients: psycopg follows committed and live rows, by a stream and a cursor")
+    # What it looks up for a type that it does not know.
+    assert psycopg.types.TypeInfo.fetch(lab, "float8").oid == 701
+    assert psycopg.types.TypeInfo.fetch(lab, "no_such_type") is None
 refused("psycopg's wrong password", psycopg.Error, lambda: postgres(password="wrong"), "wrong user name")
 with postgres("eve", "battery staple") as foreign:
     assert foreign.execute("SELECT count(*) FROM imu").fetchone()[0] == 0
@@ -95,15 +127,40 @@ with arrow() as lab, lab.cursor() as cursor:
     assert len(sequences) == len(set(sequences)), "a live row came twice"
     cursor.adbc_cancel()
     print("clients: ADBC follows live rows")
+with arrow("eve", "battery staple") as foreign, foreign.cursor() as cursor:
+    assert one(cursor, "SELECT count(*) FROM imu") == 0
+    refused("ADBC's foreign table", adbc_driver_manager.Error, lambda: one(cursor, "SELECT * FROM orientation"), "no table")
+token = {"adbc.flight.sql.authorization_header": f"Bearer {hasty}"}
+with flight.connect(doors["flight"], db_kwargs=token, autocommit=True) as lab, lab.cursor() as cursor:
+    refused("ADBC's runaway query", adbc_driver_manager.Error, lambda: one(cursor, RUNAWAY), "longer than", "memory", "esource")
 
-question = urllib.parse.urlencode({"sql": "SUBSCRIBE WITH PROGRESS SELECT sequence FROM imu"})
-password = base64.b64encode(b"anna:correct horse").decode()
-address = f"{doors['http'].replace('http', 'ws')}/v1/stream?{question}"
-with websockets.sync.client.connect(address, additional_headers={"authorization": f"Basic {password}"}) as socket:
-    assert "sequence" in pyarrow.ipc.open_stream(socket.recv(timeout=20)).schema.names
-    rows = pyarrow.concat_tables(pyarrow.ipc.open_stream(socket.recv(timeout=20)).read_all() for _ in range(20))
-    assert len(rows["sequence"].drop_null()) > 20 and rows["progress_dropped"].drop_null().to_pylist()[-1] == 0, rows
-    print("clients: a WebSocket follows live rows and their progress")
+
+def stream(sql, user="anna", password="correct horse"):
+    basic = base64.b64encode(f"{user}:{password}".encode()).decode()
+    address = f"{doors['http'].replace('http', 'ws')}/v1/stream?{urllib.parse.urlencode({'sql': sql})}"
+    return websockets.sync.client.connect(address, additional_headers={"authorization": f"Basic {basic}"})
+
+
+def told(socket):
+    return pyarrow.ipc.open_stream(socket.recv(timeout=20)).read_all()
+
+
+with stream("SUBSCRIBE WITH SNAPSHOT WITH PROGRESS SELECT sequence FROM imu") as socket:
+    assert "sequence" in told(socket).schema.names
+    rows, give_up = told(socket), time.monotonic() + 30
+    while len(rows["sequence"].drop_null()) < 600:
+        rows = pyarrow.concat_tables([rows, told(socket)])
+        assert time.monotonic() < give_up, rows
+    assert rows["progress_dropped"].drop_null().to_pylist()[-1] == 0, rows
+    print("clients: a WebSocket follows committed and live rows and their progress")
+status = websockets.exceptions.InvalidStatus
+refused("a WebSocket's write", status, lambda: stream("DROP TABLE imu"), "400", "403")
+refused("a WebSocket's wrong password", status, lambda: stream("SELECT sequence FROM imu", password="wrong"), "401")
+refused("a WebSocket's foreign table", status, lambda: stream("SELECT * FROM orientation", "eve", "battery staple"), "400")
+refused("a WebSocket's runaway query", status, lambda: stream("SELECT a.sequence FROM imu a, imu b"), "400")
+with stream("SELECT sequence FROM imu", "eve", "battery staple") as socket:
+    told(socket)
+    refused("a WebSocket's foreign session", TimeoutError, lambda: socket.recv(timeout=2), "")
 
 table = deltalake.DeltaTable(str(data / "tables" / "imu"))
 files = table.file_uris()
@@ -112,6 +169,13 @@ assert committed >= 500 and committed == polars.read_delta(str(data / "tables" /
 print(f"clients: DuckDB and Polars read {committed} committed rows")
 
 with postgres() as lab:
-    asked = lab.execute("SELECT count(*) FROM audit WHERE kind = 'query' AND who = 'eve'").fetchone()[0]
-    assert asked >= 3, asked
-    print(f"clients: {asked} questions of eve's are written down")
+    def written(condition):
+        return lab.execute(f"SELECT count(*) FROM audit WHERE {condition}").fetchone()[0]
+
+    asked = written("kind = 'query' AND who = 'eve'")
+    assert asked >= 5, asked
+    # A client that left its live query, by any door, has cancelled it.
+    for door in ("http", "flight", "postgres"):
+        assert written(f"what LIKE 'SUBSCRIBE%' AND detail LIKE '%\"door\":\"{door}\"%' AND detail LIKE '%cancelled%'") >= 1, door
+        assert written(f"kind = 'login_refused' AND who = 'anna' AND detail LIKE '%\"door\":\"{door}\"%'") >= 1, door
+    print(f"clients: {asked} questions of eve's and all failed logins are written down")

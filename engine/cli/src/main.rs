@@ -10,6 +10,7 @@ mod faults;
 mod forget;
 mod latency;
 mod lineage;
+mod password;
 mod plans;
 mod rebuild;
 mod recorded;

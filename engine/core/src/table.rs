@@ -280,6 +280,8 @@ pub mod system {
         pub const RELOAD: &str = "reload";
         /// Somebody asked a question in SQL; `detail` is a JSON object of door, address, rows, milliseconds and outcome.
         pub const QUERY: &str = "query";
+        /// A name and password, or a token, were wrong; `who` is the name that was given, `detail` a JSON object of door and address.
+        pub const LOGIN_REFUSED: &str = "login_refused";
         /// An engine began.
         pub const ENGINE_START: &str = "engine_start";
     }

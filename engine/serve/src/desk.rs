@@ -37,15 +37,26 @@ const WRONG: Duration = Duration::from_millis(300);
 /// Passwords that are checked at a time: each takes a core for some ten milliseconds.
 const CHECKS: usize = 2;
 
-/// Somebody at a door.
-#[derive(Clone, Debug)]
-pub struct Asker {
-    /// Who.
-    pub user: Arc<User>,
+/// Failed logins of a minute that are written down one by one; the others are counted.
+const REFUSALS: u64 = 60;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Somebody at a door, who they say they are or not.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller {
     /// Through which door.
     pub door: &'static str,
     /// From where.
     pub from: SocketAddr,
+}
+
+/// Somebody who may ask.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    /// Who.
+    pub user: Arc<User>,
+    /// Through which door, and from where.
+    pub caller: Caller,
 }
 
 /// An answer on its way. Dropping it cancels the query.
@@ -64,6 +75,7 @@ pub struct Desk {
     live: Arc<Semaphore>,
     each: Mutex<HashMap<Option<String>, Arc<Semaphore>>>,
     checks: Semaphore,
+    refusals: Mutex<Refusals>,
     /// Threads that queries keep busy, so that the doors' own stay free.
     queries: Handle,
     closing: watch::Receiver<bool>,
@@ -74,7 +86,7 @@ impl Desk {
     pub fn new(tables: Tables, users: Users, queries: Handle, closing: watch::Receiver<bool>) -> Self {
         let [all, live] = [QUERIES, LIVE].map(|limit| Arc::new(Semaphore::new(limit)));
         let checks = Semaphore::new(CHECKS);
-        Self { tables, users, all, live, each: Mutex::default(), checks, queries, closing }
+        Self { tables, users, all, live, each: Mutex::default(), checks, refusals: Mutex::default(), queries, closing }
     }
 
     /// Everybody who may ask.
@@ -91,14 +103,14 @@ impl Desk {
     ///
     /// # Errors
     /// [`AskError::Unknown`], after a while.
-    pub async fn with_password(self: &Arc<Self>, name: &str, password: &str) -> Result<Arc<User>, AskError> {
+    pub async fn with_password(self: &Arc<Self>, caller: Caller, name: &str, password: &str) -> Result<Arc<User>, AskError> {
         let permit = self.checks.acquire().await.map_err(|_| AskError::Closing)?;
-        let (desk, name, password) = (self.clone(), name.to_owned(), password.to_owned());
-        let checked = tokio::task::spawn_blocking(move || desk.users.with_password(&name, &password)).await;
+        let (desk, login) = (self.clone(), (name.to_owned(), password.to_owned()));
+        let checked = tokio::task::spawn_blocking(move || desk.users.with_password(&login.0, &login.1)).await;
         drop(permit);
         match checked.ok().flatten() {
             Some(user) => Ok(user),
-            None => Err(self.unknown().await),
+            None => Err(self.unknown(caller, Some(name)).await),
         }
     }
 
@@ -106,15 +118,19 @@ impl Desk {
     ///
     /// # Errors
     /// [`AskError::Unknown`], after a while.
-    pub async fn with_token(&self, token: &str) -> Result<Arc<User>, AskError> {
+    pub async fn with_token(&self, caller: Caller, token: &str) -> Result<Arc<User>, AskError> {
         match self.users.with_token(token) {
             Some(user) => Ok(user),
-            None => Err(self.unknown().await),
+            None => Err(self.unknown(caller, None).await),
         }
     }
 
-    /// What a wrong name, password or token is answered with, after a while.
-    pub async fn unknown(&self) -> AskError {
+    /// What a wrong name, password or token is answered with, after a while; it is written down with the name that was given.
+    pub async fn unknown(&self, caller: Caller, name: Option<&str>) -> AskError {
+        let before = self.refusals.lock().expect("nothing panics while it holds the refusals").count();
+        if let Some(uncounted) = before {
+            self.tables.refused(caller, name, uncounted);
+        }
         tokio::time::sleep(WRONG).await;
         AskError::Unknown
     }
@@ -247,6 +263,29 @@ impl Desk {
     }
 }
 
+/// Failed logins of this minute: who guesses fills no disk.
+#[derive(Default)]
+struct Refusals {
+    since: Option<Instant>,
+    told: u64,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Counts one in. If it is to be written down, gives how many were not since the last that was.
+    fn count(&mut self) -> Option<u64> {
+        if self.since.is_none_or(|since| since.elapsed() >= MINUTE) {
+            (self.since, self.told) = (Some(Instant::now()), 0);
+        }
+        if self.told == REFUSALS {
+            self.untold += 1;
+            return None;
+        }
+        self.told += 1;
+        Some(std::mem::take(&mut self.untold))
+    }
+}
+
 /// What of a catalog a user may see, within the memory that their queries may have.
 fn seen_by(user: &User, catalog: &Catalog) -> Catalog {
     catalog.seen_by(&user.access).with_memory(user.limits.memory_mib << 20)
@@ -321,4 +360,18 @@ pub fn check_length(sql: &str) -> Result<(), AskError> {
         return Ok(());
     }
     Err(AskError::Request(format!("the statement has {} bytes; at most {STATEMENT_BYTES} are taken", sql.len())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_guesses_is_counted_and_fills_nothing() {
+        let mut refusals = Refusals::default();
+        assert!((0..REFUSALS).all(|_| refusals.count() == Some(0)));
+        assert!((0..3).all(|_| refusals.count().is_none()));
+        refusals.since = refusals.since.and_then(|since| since.checked_sub(MINUTE));
+        assert_eq!((refusals.count(), refusals.count()), (Some(3), Some(0)));
+    }
 }

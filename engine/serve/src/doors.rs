@@ -122,6 +122,12 @@ impl Doors {
         Ok(doors)
     }
 
+    /// Ends what is being answered, and takes no further questions.
+    pub fn close(&self) {
+        // Without a listener nothing is being answered.
+        let _ = self.closing.send(true);
+    }
+
     /// Where they are.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
@@ -130,8 +136,7 @@ impl Doors {
 
 impl Drop for Doors {
     fn drop(&mut self) {
-        // Nobody may listen any more.
-        let _ = self.closing.send(true);
+        self.close();
         for runtime in self.runtimes.iter_mut().filter_map(Option::take) {
             // Where a query is in the midst of a batch, its thread goes on until the batch is done.
             runtime.shutdown_background();

@@ -5,6 +5,7 @@
 //! see is in no catalog that their questions are planned over. The doors have threads of their own, so that no question runs on the
 //! engine's, and each answer is asked for batch by batch: a slow reader holds its own query up and nothing else.
 
+mod client;
 pub mod desk;
 mod doors;
 mod error;
@@ -17,6 +18,7 @@ mod source;
 mod tls;
 pub mod users;
 
+pub use client::{Address, Login, Remote, RemoteAnswer, RemoteError};
 pub use doors::{Addresses, Doors, HTTP_PORT, Options, POSTGRES_PORT};
 pub use error::{AskError, Kind, ServeError};
 pub use scram::Verifier;

@@ -116,32 +116,145 @@ fn without_hidden_values(column: &ArrayRef) -> ArrayRef {
     }
 }
 
+/// Rows that are written as they come, of an answer that may have no end: nothing is held back.
+pub struct Following<W: Write> {
+    form: FollowingForm,
+    out: W,
+    rows: u64,
+}
+
+enum FollowingForm {
+    /// The width that each column has had so far.
+    Table(SchemaRef, Vec<usize>),
+    Csv,
+    Json,
+    /// The stream's bytes, taken out batch by batch.
+    Arrow(Box<arrow_ipc::writer::StreamWriter<Vec<u8>>>),
+}
+
+impl<W: Write> Following<W> {
+    /// Rows of a schema; as JSON they are an object a line. Parquet is written whole, and can't follow.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn new(schema: SchemaRef, format: Format, mut out: W) -> Result<Self, TablesError> {
+        let form = match format {
+            Format::Table => FollowingForm::Table(schema, Vec::new()),
+            Format::Csv => {
+                arrow_csv::WriterBuilder::new().with_header(true).build(&mut out).write(&RecordBatch::new_empty(schema.clone()))?;
+                FollowingForm::Csv
+            }
+            Format::Json => FollowingForm::Json,
+            Format::Arrow => FollowingForm::Arrow(Box::new(arrow_ipc::writer::StreamWriter::try_new(Vec::new(), &schema)?)),
+            Format::Parquet => {
+                let message = "a Parquet file is written whole, and rows that are followed have no end; write csv, json or arrow";
+                return Err(TablesError::Sql { message: message.to_owned() });
+            }
+        };
+        Ok(Self { form, out, rows: 0 })
+    }
+
+    /// Writes what has come.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn write(&mut self, batch: &RecordBatch) -> Result<(), TablesError> {
+        match &mut self.form {
+            FollowingForm::Table(schema, widths) => {
+                let columns = Columns::of(schema, std::slice::from_ref(batch))?;
+                let is_first = widths.is_empty();
+                if is_first {
+                    *widths = columns.widths();
+                } else {
+                    widths.iter_mut().zip(columns.widths()).for_each(|(width, now)| *width = now.max(*width));
+                }
+                columns.write(widths, is_first, &mut self.out)?;
+            }
+            FollowingForm::Csv => arrow_csv::WriterBuilder::new().with_header(false).build(&mut self.out).write(batch)?,
+            FollowingForm::Json => {
+                let builder = arrow_json::writer::WriterBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, arrow_json::writer::LineDelimited>(&mut self.out);
+                writer.write(batch)?;
+                writer.finish()?;
+            }
+            FollowingForm::Arrow(writer) => {
+                writer.write(batch)?;
+                self.out.write_all(&std::mem::take(writer.get_mut())).map_err(ArrowError::from)?;
+            }
+        }
+        self.rows += batch.num_rows() as u64;
+        self.out.flush().map_err(|source| TablesError::Write { source: ArrowError::from(source) })
+    }
+
+    /// Ends what was written.
+    ///
+    /// # Errors
+    /// What the writer says.
+    pub fn finish(mut self) -> Result<(), TablesError> {
+        match &mut self.form {
+            FollowingForm::Table(..) => writeln!(self.out, "{}", count(self.rows)).map_err(ArrowError::from)?,
+            FollowingForm::Csv | FollowingForm::Json => {}
+            FollowingForm::Arrow(writer) => {
+                writer.finish()?;
+                self.out.write_all(writer.get_ref()).map_err(ArrowError::from)?;
+            }
+        }
+        self.out.flush().map_err(|source| TablesError::Write { source: ArrowError::from(source) })
+    }
+}
+
+/// The cells of a table by column, its header first.
+struct Columns<'s> {
+    schema: &'s SchemaRef,
+    cells: Vec<Vec<String>>,
+    header: usize,
+}
+
+impl<'s> Columns<'s> {
+    fn of(schema: &'s SchemaRef, batches: &[RecordBatch]) -> Result<Self, ArrowError> {
+        let has_units = schema.fields().iter().any(|field| field.meta(meta::UNIT).is_some());
+        let mut columns = Vec::new();
+        for (index, field) in schema.fields().iter().enumerate() {
+            let mut cells = vec![field.name().clone()];
+            if has_units {
+                cells.push(field.meta(meta::UNIT).unwrap_or_default().to_owned());
+            }
+            for batch in batches {
+                append_cells(batch.column(index), &mut cells)?;
+            }
+            columns.push(cells);
+        }
+        Ok(Self { schema, cells: columns, header: 1 + usize::from(has_units) })
+    }
+
+    fn widths(&self) -> Vec<usize> {
+        let width = |cells: &Vec<String>| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default();
+        self.cells.iter().map(width).collect()
+    }
+
+    fn write(&self, widths: &[usize], with_header: bool, out: &mut impl Write) -> Result<(), ArrowError> {
+        let lines = self.cells.first().map_or(0, Vec::len);
+        for line in if with_header { 0 } else { self.header }..lines {
+            let cells = self.cells.iter().zip(widths).zip(self.schema.fields());
+            let text = cells.map(|((cells, width), field)| padded(&cells[line], *width, field)).collect::<Vec<_>>().join("  ");
+            writeln!(out, "{}", text.trim_end())?;
+            if line + 1 == self.header {
+                writeln!(out, "{}", widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("  "))?;
+            }
+        }
+        Ok(())
+    }
+}
+
 fn write_table(schema: &SchemaRef, batches: &[RecordBatch], out: &mut impl Write) -> Result<(), ArrowError> {
-    let mut columns: Vec<Vec<String>> = Vec::new();
-    let has_units = schema.fields().iter().any(|field| field.meta(meta::UNIT).is_some());
-    for (index, field) in schema.fields().iter().enumerate() {
-        let mut cells = vec![field.name().clone()];
-        if has_units {
-            cells.push(field.meta(meta::UNIT).unwrap_or_default().to_owned());
-        }
-        for batch in batches {
-            append_cells(batch.column(index), &mut cells)?;
-        }
-        columns.push(cells);
-    }
-    let widths: Vec<usize> = columns.iter().map(|cells| cells.iter().map(|cell| cell.chars().count()).max().unwrap_or_default()).collect();
-    let header = 1 + usize::from(has_units);
-    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
-    for line in 0..header + rows {
-        let cells = columns.iter().zip(&widths).zip(schema.fields());
-        let text = cells.map(|((cells, width), field)| padded(&cells[line], *width, field)).collect::<Vec<_>>().join("  ");
-        writeln!(out, "{}", text.trim_end())?;
-        if line + 1 == header {
-            writeln!(out, "{}", widths.iter().map(|width| "─".repeat(*width)).collect::<Vec<_>>().join("  "))?;
-        }
-    }
-    writeln!(out, "{rows} row{}", if rows == 1 { "" } else { "s" })?;
+    let columns = Columns::of(schema, batches)?;
+    columns.write(&columns.widths(), true, out)?;
+    writeln!(out, "{}", count(batches.iter().map(|batch| batch.num_rows() as u64).sum()))?;
     Ok(())
+}
+
+fn count(rows: u64) -> String {
+    format!("{rows} row{}", if rows == 1 { "" } else { "s" })
 }
 
 fn append_cells(column: &dyn Array, cells: &mut Vec<String>) -> Result<(), ArrowError> {
@@ -237,6 +350,28 @@ time                                      time_ns  angle_deg  label
         assert_eq!(text_of(Format::Table), expected);
         let shown = [0.0, 123456.789, -0.000123456, 1e-9, 12.0, 0.300001, 99999.96, 1234567.8, f64::NAN].map(short);
         assert_eq!(shown, ["0", "123457", "-0.000123456", "1.00000e-9", "12", "0.300001", "100000", "1234568", "NaN"]);
+    }
+
+    #[test]
+    fn what_comes_bit_by_bit_is_written_as_it_comes() {
+        let follow = |format| {
+            let mut out = Vec::new();
+            let mut following = Following::new(sample().schema(), format, &mut out).expect("begun");
+            for row in 0..2 {
+                following.write(&sample().slice(row, 1)).expect("written");
+            }
+            following.finish().expect("ended");
+            out
+        };
+        let text = |format| String::from_utf8(follow(format)).expect("text");
+        assert_eq!(text(Format::Csv), text_of(Format::Csv));
+        assert_eq!(text(Format::Json).lines().count(), 2);
+        let table = text(Format::Table);
+        assert!(table.lines().count() == 6 && table.ends_with("2 rows\n"), "{table}");
+        let arrow = follow(Format::Arrow);
+        let reader = arrow_ipc::reader::StreamReader::try_new(arrow.as_slice(), None).expect("a stream");
+        assert_eq!(reader.map(|batch| batch.expect("readable").num_rows()).sum::<usize>(), 2);
+        assert!(Following::new(sample().schema(), Format::Parquet, Vec::new()).is_err());
     }
 
     #[test]

@@ -3,11 +3,19 @@
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::bail;
+use proprio_recording::Folder;
 use proprio_serve::{Addresses, Doors, Options, Tables};
 
+use crate::recorded::rigs;
 use crate::running::Running;
+
+/// How often the rows of `audit` are committed.
+const SETTLE: Duration = Duration::from_secs(2);
+/// What is being answered when the doors close has so long to be written down.
+const LAST: Duration = Duration::from_millis(200);
 
 /// Where the tables are asked by other people's programs; on this machine's loopback by default.
 #[derive(Clone, Debug, clap::Args)]
@@ -65,11 +73,26 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if let Some(Running { pid, doors: Some(doors), .. }) = &Running::find(&args.data) {
         bail!("process {pid} runs a rig in {} and serves its tables already, at {}", args.data.display(), doors.http);
     }
-    let tables = Tables::resting(args.data.clone()).await?;
-    let doors = Doors::open(&args.doors.options(), tables)?;
+    let rig = rigs(&Folder::new(&args.data))?.into_iter().next().unwrap_or_default();
+    let tables = Tables::resting(args.data.clone(), &rig).await?;
+    let doors = Doors::open(&args.doors.options(), tables.clone())?;
     print(doors.addresses());
-    super::run::wait_for_signal().await?;
-    Ok(ExitCode::SUCCESS)
+    let told = super::run::wait_for_signal();
+    tokio::pin!(told);
+    let ended = loop {
+        tokio::select! {
+            ended = &mut told => break ended,
+            () = tokio::time::sleep(SETTLE) => {
+                if let Err(error) = tables.settle().await {
+                    tracing::warn!(%error, "`audit` can't be written; its rows wait");
+                }
+            }
+        }
+    };
+    doors.close();
+    tokio::time::sleep(LAST).await;
+    tables.settle().await?;
+    ended.map(|()| ExitCode::SUCCESS)
 }
 
 /// Says on standard output where the doors are.

@@ -1,12 +1,13 @@
 //! `proprio user`: who may ask the tables from elsewhere.
 
-use std::io::{BufRead as _, IsTerminal as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use proprio_serve::Verifier;
 use proprio_serve::users::{self, Entry, Limits};
+
+use crate::password;
 
 /// Shorter passwords are guessed.
 const SHORTEST: usize = 8;
@@ -20,7 +21,7 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Command {
-    /// Adds a user. The password is read from standard input, a line of it; on a terminal it is shown as it is typed.
+    /// Adds a user. The password is asked for at a terminal, where it isn't shown; else it is the first line of standard input.
     Add(Add),
 }
 
@@ -46,7 +47,7 @@ struct Add {
 pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let Command::Add(add) = args.command;
     let (token, kept) = add.token.then(users::new_token).unzip();
-    let password = if add.token { None } else { Some(Verifier::of(&password(&add.name)?).to_string()) };
+    let password = if add.token { None } else { Some(Verifier::of(&new_password(&add.name)?).to_string()) };
     let entry = Entry { password, tokens: kept.into_iter().collect(), tables: add.table, sessions: add.session, limits: Limits::default() };
     users::add(&add.users, &add.name, entry)?;
     eprintln!("user {} is in {}; a running engine reads it when it starts", add.name, add.users.display());
@@ -56,13 +57,10 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn password(name: &str) -> anyhow::Result<String> {
-    if std::io::stdin().is_terminal() {
-        eprint!("password of {name}: ");
-    }
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line).context("no password could be read")?;
-    let password = line.trim_end_matches(['\n', '\r']).to_owned();
-    ensure!(password.chars().count() >= SHORTEST, "a password has at least {SHORTEST} characters");
-    Ok(password)
+fn new_password(name: &str) -> anyhow::Result<String> {
+    let given = password::read(&format!("password of {name}: "))?;
+    ensure!(given.chars().count() >= SHORTEST, "a password has at least {SHORTEST} characters");
+    // What nobody saw being typed may be mistyped.
+    ensure!(!password::is_typed() || password::read("once more: ")? == given, "the two are not the same");
+    Ok(given)
 }

@@ -1,10 +1,12 @@
-//! Who answers: the engine that runs, with every row up to now, or the tables on disk when none does?
+//! Who answers: the engine that runs, with every row up to now, one elsewhere, or the tables on disk when none does?
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use arrow_array::RecordBatch;
+use futures::TryStreamExt as _;
+use proprio_serve::{Login, Remote, RemoteAnswer};
 use proprio_tables::Reader;
 use proprio_zenoh::{Session, SessionOptions, open_client, sql};
 
@@ -26,6 +28,15 @@ pub enum Asked {
         rig: String,
         /// How long an answer may take.
         patience: Duration,
+        /// Its Flight SQL door on this machine.
+        door: Option<String>,
+    },
+    /// An engine elsewhere, asked through its doors.
+    Remote {
+        /// Which.
+        remote: Remote,
+        /// How long an answer may take.
+        patience: Duration,
     },
     /// A data directory's tables, as they stand at each question.
     Disk(PathBuf),
@@ -37,15 +48,18 @@ impl Asked {
     /// # Errors
     /// When a named engine can't be found.
     pub async fn find(network: &ConnectArgs, rig: Option<&str>, data: &Path, patience: Duration) -> anyhow::Result<Self> {
-        let engine = |session, rig: &str| Self::Engine { session, rig: rig.to_owned(), patience };
+        let engine = |session, rig: &str, door| Self::Engine { session, rig: rig.to_owned(), patience, door };
         if network.is_given() {
             let session = open_client(&network.options(), PATIENCE).await.context("no engine was found")?;
-            return Ok(engine(session, rig.unwrap_or("*")));
+            return Ok(engine(session, rig.unwrap_or("*"), None));
         }
         if let Some(running) = Running::find(data) {
             let options = SessionOptions { connect: vec![running.endpoint.clone()], ..SessionOptions::default() };
             match open_client(&options, NEARBY).await {
-                Ok(session) => return Ok(engine(session, rig.unwrap_or(&running.rig))),
+                Ok(session) => {
+                    let door = running.doors.as_ref().map(|doors| doors.flight.clone());
+                    return Ok(engine(session, rig.unwrap_or(&running.rig), door));
+                }
                 Err(error) => {
                     tracing::warn!("the engine at {} can't be reached ({error}); reading what it has committed", running.endpoint);
                 }
@@ -60,8 +74,37 @@ impl Asked {
     /// When it is refused, or no answer comes.
     pub async fn ask(&self, statement: &str) -> anyhow::Result<Vec<RecordBatch>> {
         match self {
-            Self::Engine { session, rig, patience } => Ok(sql::query(session, rig, statement, *patience).await?),
+            Self::Engine { session, rig, patience, .. } => Ok(sql::query(session, rig, statement, *patience).await?),
+            Self::Remote { remote, patience } => {
+                let answer = async {
+                    let answer = remote.ask(statement).await?;
+                    let mut batches: Vec<RecordBatch> = answer.batches.try_collect().await?;
+                    if batches.is_empty() {
+                        batches.push(RecordBatch::new_empty(answer.schema));
+                    }
+                    anyhow::Ok(batches)
+                };
+                let late = || format!("no answer within {} s; `--timeout` gives it longer", patience.as_secs());
+                tokio::time::timeout(*patience, answer).await.with_context(late)?
+            }
             Self::Disk(data) => Ok(Reader::open(data).await?.query(statement).await?.collect().await?),
+        }
+    }
+
+    /// Starts a `SUBSCRIBE`.
+    ///
+    /// # Errors
+    /// When it is refused, or nothing runs that could be followed.
+    pub async fn follow(&self, statement: &str) -> anyhow::Result<RemoteAnswer> {
+        match self {
+            Self::Remote { remote, .. } => Ok(remote.ask(statement).await?),
+            Self::Engine { door: Some(door), .. } => {
+                let remote = Remote::connect(door.parse()?, &Login::Nobody, None).await;
+                let again = || format!("ask it as somebody it knows, with `--remote {door} --user NAME`");
+                Ok(remote.with_context(again)?.ask(statement).await.with_context(again)?)
+            }
+            Self::Engine { .. } => bail!("SUBSCRIBE goes through the doors of the engine: name them, with `--remote grpc://HOST:PORT`"),
+            Self::Disk(data) => bail!("SUBSCRIBE follows a running engine, and none runs in {}", data.display()),
         }
     }
 

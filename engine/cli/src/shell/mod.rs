@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 use arrow_array::RecordBatch;
 use arrow_cast::display::array_value_to_string;
+use futures::StreamExt as _;
+use proprio_tables::is_subscription;
 use rustyline::error::ReadlineError;
 use rustyline::history::DefaultHistory;
 use rustyline::{CompletionType, Config, Editor};
@@ -135,6 +137,9 @@ impl Shell {
     async fn ask(&mut self, statement: &str) -> anyhow::Result<()> {
         self.last = Some(statement.to_owned());
         let begun = Instant::now();
+        if is_subscription(statement) {
+            return follow(&self.asked, &mut self.show, statement).await;
+        }
         let batches = self.answer(statement).await?;
         let took = begun.elapsed();
         self.show.answer(&batches)?;
@@ -191,6 +196,7 @@ impl Shell {
     /// Asks the last statement until Ctrl-C.
     async fn watch(&mut self, every: Duration) -> anyhow::Result<()> {
         let statement = self.last.clone().context("there is no statement to watch yet")?;
+        anyhow::ensure!(!is_subscription(&statement), "SUBSCRIBE gives rows as they come, by itself");
         let screen = self.show.screen.take();
         let watched = async {
             loop {
@@ -230,6 +236,34 @@ impl Shell {
         };
         batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |at| row(batch, at))).collect()
     }
+}
+
+/// Writes the rows of a `SUBSCRIBE` as they come, until Ctrl-C.
+///
+/// # Errors
+/// When it is refused, ends by itself, or can't be written.
+pub async fn follow(asked: &Asked, show: &mut Show, statement: &str) -> anyhow::Result<()> {
+    let mut answer = asked.follow(statement).await?;
+    let mut shown = show.following(answer.schema.clone())?;
+    loop {
+        tokio::select! {
+            batch = answer.batches.next() => match batch.transpose()? {
+                Some(batch) => {
+                    if !show::is_read(shown.write(&batch))? {
+                        return Ok(());
+                    }
+                }
+                None => break,
+            },
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.context("Ctrl-C can't be heard")?;
+                // The terminal has written `^C` where the next line begins.
+                eprintln!();
+                break;
+            }
+        }
+    }
+    show::is_read(shown.finish()).map(drop)
 }
 
 fn functions(part: &str) -> String {

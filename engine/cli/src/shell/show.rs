@@ -8,7 +8,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, bail};
 use arrow_array::RecordBatch;
 use arrow_cast::display::array_value_to_string;
-use proprio_tables::{Format, output};
+use arrow_schema::{ArrowError, SchemaRef};
+use proprio_tables::output::Following;
+use proprio_tables::{Format, TablesError, output};
 
 /// What is read through when `$PAGER` says nothing: long lines stay whole.
 const PAGER: &str = "less -S";
@@ -51,6 +53,19 @@ impl Show {
         Ok(())
     }
 
+    /// Shows rows as they come, from now on.
+    ///
+    /// # Errors
+    /// When they can't be shown so.
+    pub fn following(&mut self, schema: SchemaRef) -> anyhow::Result<Following<Box<dyn Write>>> {
+        self.refuse_binary_screen(false)?;
+        let out: Box<dyn Write> = match &self.file {
+            Some((path, file)) => Box::new(file.try_clone().with_context(|| format!("{} can't be written", path.display()))?),
+            None => Box::new(std::io::stdout()),
+        };
+        Ok(Following::new(schema, self.format, out)?)
+    }
+
     /// Shows an answer.
     ///
     /// # Errors
@@ -78,6 +93,18 @@ fn print(bytes: &[u8]) -> anyhow::Result<()> {
     match std::io::stdout().lock().write_all(bytes) {
         Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error).context("the answer can't be printed"),
         _ => Ok(()),
+    }
+}
+
+/// Whether what was written is still read; a reader that has seen enough is no error.
+///
+/// # Errors
+/// Any other.
+pub fn is_read(written: Result<(), TablesError>) -> anyhow::Result<bool> {
+    match written {
+        Ok(()) => Ok(true),
+        Err(TablesError::Write { source: ArrowError::IoError(_, error) }) if error.kind() == ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("the rows can't be written"),
     }
 }
 

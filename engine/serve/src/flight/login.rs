@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rand::RngCore as _;
 use tonic::metadata::MetadataMap;
 
-use crate::desk::Desk;
+use crate::desk::{Caller, Desk};
 use crate::error::AskError;
 use crate::http::login::with_header;
 use crate::users::User;
@@ -41,7 +41,7 @@ impl Tokens {
     ///
     /// # Errors
     /// [`AskError::Unknown`].
-    pub async fn user(&self, desk: &Arc<Desk>, metadata: &MetadataMap) -> Result<Arc<User>, AskError> {
+    pub async fn user(&self, desk: &Arc<Desk>, caller: Caller, metadata: &MetadataMap) -> Result<Arc<User>, AskError> {
         if let Some(nobody) = desk.users().nobody() {
             return Ok(nobody);
         }
@@ -52,6 +52,6 @@ impl Tokens {
         {
             return Ok(user.clone());
         }
-        with_header(desk, given).await
+        with_header(desk, caller, given).await
     }
 }

@@ -34,7 +34,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::login::Tokens;
 use super::tickets::{Statement, Tickets};
 use super::{metadata, promised, refusal};
-use crate::desk::{Asker, Desk};
+use crate::desk::{Asker, Caller, Desk};
 use crate::error::AskError;
 use crate::http;
 use crate::http::login::with_header;
@@ -73,10 +73,9 @@ impl Flight {
     }
 
     async fn asker<T>(&self, request: &Request<T>) -> Result<Asker, Status> {
-        let user = self.tokens.user(&self.desk, request.metadata()).await.map_err(|error| refusal(&error))?;
-        let nowhere = http::From(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
-        let http::From(from) = request.extensions().get::<http::From>().copied().unwrap_or(nowhere);
-        Ok(Asker { user, door: "flight", from })
+        let caller = caller(request);
+        let user = self.tokens.user(&self.desk, caller, request.metadata()).await.map_err(|error| refusal(&error))?;
+        Ok(Asker { user, caller })
     }
 
     async fn prepare(&self, asker: &Asker, sql: &str) -> Result<Question, Status> {
@@ -107,6 +106,12 @@ impl Flight {
         let rows = Either { rows: rows.boxed(), stopped: stopped.boxed() }.into_stream();
         Ok(encoded(schema, rows))
     }
+}
+
+fn caller<T>(request: &Request<T>) -> Caller {
+    let nowhere = http::From(SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0)));
+    let http::From(from) = request.extensions().get::<http::From>().copied().unwrap_or(nowhere);
+    Caller { door: "flight", from }
 }
 
 /// Rows, until they are stopped.
@@ -177,7 +182,7 @@ impl FlightSqlService for Flight {
             Some(nobody) => nobody,
             None => {
                 let given = request.metadata().get("authorization").and_then(|value| value.to_str().ok());
-                with_header(&self.desk, given).await.map_err(|error| refusal(&error))?
+                with_header(&self.desk, caller(&request), given).await.map_err(|error| refusal(&error))?
             }
         };
         let token = self.tokens.give(user);

@@ -10,16 +10,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD as BASE64;
 
 use super::problem::Problem;
-use super::{From, asker};
-use crate::desk::Desk;
+use super::{From, caller};
+use crate::desk::{Asker, Caller, Desk};
 use crate::error::AskError;
 use crate::users::User;
 
 /// Lets a request pass that comes from somebody who is known, with them as an extension.
 pub async fn check(State(desk): State<Arc<Desk>>, mut request: Request, next: Next) -> Result<Response, Problem> {
-    let user = user(&desk, request.headers()).await?;
     let from = *request.extensions().get::<From>().ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "from nowhere"))?;
-    request.extensions_mut().insert(asker(user, from));
+    let caller = caller(from);
+    let user = user(&desk, caller, request.headers()).await?;
+    request.extensions_mut().insert(Asker { user, caller });
     Ok(next.run(request).await)
 }
 
@@ -27,7 +28,7 @@ pub async fn check(State(desk): State<Arc<Desk>>, mut request: Request, next: Ne
 ///
 /// # Errors
 /// When there is none, or the password or token is wrong.
-pub async fn user(desk: &Arc<Desk>, headers: &HeaderMap) -> Result<Arc<User>, Problem> {
+async fn user(desk: &Arc<Desk>, caller: Caller, headers: &HeaderMap) -> Result<Arc<User>, Problem> {
     if let Some(nobody) = desk.users().nobody() {
         // A page on the web that has its name point at this machine would come under that name.
         let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
@@ -37,18 +38,19 @@ pub async fn user(desk: &Arc<Desk>, headers: &HeaderMap) -> Result<Arc<User>, Pr
         };
     }
     let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-    Ok(with_header(desk, given).await?)
+    Ok(with_header(desk, caller, given).await?)
 }
 
 /// The user of an `authorization` header.
 ///
 /// # Errors
 /// [`AskError::Unknown`].
-pub async fn with_header(desk: &Arc<Desk>, given: Option<&str>) -> Result<Arc<User>, AskError> {
+pub async fn with_header(desk: &Arc<Desk>, caller: Caller, given: Option<&str>) -> Result<Arc<User>, AskError> {
+    // Who brings nothing is told to bring something, which is no failed login.
     let Some((scheme, secret)) = given.and_then(|given| given.split_once(' ')) else { return Err(AskError::Unknown) };
     let secret = secret.trim();
     if scheme.eq_ignore_ascii_case("bearer") {
-        return desk.with_token(secret).await;
+        return desk.with_token(caller, secret).await;
     }
     let basic = || {
         // Arrow's Go clients leave the padding out.
@@ -56,8 +58,8 @@ pub async fn with_header(desk: &Arc<Desk>, given: Option<&str>) -> Result<Arc<Us
         text.split_once(':').map(|(name, password)| (name.to_owned(), password.to_owned()))
     };
     match scheme.eq_ignore_ascii_case("basic").then(basic).flatten() {
-        Some((name, password)) => desk.with_password(&name, &password).await,
-        None => Err(desk.unknown().await),
+        Some((name, password)) => desk.with_password(caller, &name, &password).await,
+        None => Err(desk.unknown(caller, None).await),
     }
 }
 

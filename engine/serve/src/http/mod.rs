@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router, middleware};
 
-use crate::desk::{Asker, Desk};
+use crate::desk::{Caller, Desk};
 use problem::Problem;
 
 /// From where a request comes.
@@ -53,7 +53,7 @@ async fn ready(State(desk): State<Arc<Desk>>) -> Result<Json<serde_json::Value>,
     }
 }
 
-/// Somebody who asks over HTTP.
-fn asker(user: Arc<crate::users::User>, from: From) -> Asker {
-    Asker { user, door: "http", from: from.0 }
+/// Somebody who comes over HTTP.
+fn caller(From(from): From) -> Caller {
+    Caller { door: "http", from }
 }

@@ -5,13 +5,16 @@ use std::collections::BTreeMap;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 
+use super::copy::{self, Form};
 use crate::error::AskError;
 
 /// What a statement is, before it is planned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
-    /// A question for the tables.
+    /// A question for the tables, which may be a `SUBSCRIBE`.
     Query(String),
+    /// COPY of a question's answer TO STDOUT.
+    Copy { sql: String, form: Form },
     /// BEGIN.
     Begin,
     /// COMMIT or ROLLBACK, by its tag.
@@ -30,11 +33,17 @@ pub enum Command {
     Close(Option<String>),
 }
 
+impl Command {
+    /// Whether its answer goes out as it comes.
+    pub fn is_streamed(&self) -> bool {
+        matches!(self, Self::Query(_) | Self::Copy { .. })
+    }
+}
+
 /// Whether a statement begins as one does that would change something.
 pub fn would_write(sql: &str) -> bool {
-    const WRITES: [&str; 14] = [
-        "ALTER", "COPY", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "LOCK", "MERGE", "NOTIFY", "REVOKE", "TRUNCATE", "UPDATE", "VACUUM",
-    ];
+    const WRITES: [&str; 13] =
+        ["ALTER", "CREATE", "DELETE", "DROP", "GRANT", "INSERT", "LOCK", "MERGE", "NOTIFY", "REVOKE", "TRUNCATE", "UPDATE", "VACUUM"];
     let first = sql.split(|letter: char| !letter.is_ascii_alphabetic()).find(|word| !word.is_empty()).unwrap_or_default();
     WRITES.iter().any(|write| first.eq_ignore_ascii_case(write))
 }
@@ -73,20 +82,22 @@ pub fn milliseconds(text: &str) -> Option<u64> {
     number.trim().parse::<u64>().ok()?.checked_mul(ms)
 }
 
-/// The statements of a text, in order.
+/// The statements of a text, in order, without what ends them.
 ///
 /// # Errors
 /// When it can't be split into words.
-pub fn commands(text: &str) -> Result<Vec<Command>, AskError> {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
-    let tokens = tokens.map_err(|error| AskError::Tables(proprio_tables::TablesError::Sql { message: error.to_string() }))?;
-    let statements = tokens.split(|token| *token == Token::SemiColon);
+pub fn statements(text: &str) -> Result<Vec<String>, AskError> {
+    let tokens = tokens(text)?;
     let is_said = |tokens: &&[Token]| tokens.iter().any(|token| !matches!(token, Token::Whitespace(_)));
-    statements.filter(is_said).map(command).collect()
+    Ok(tokens.split(|token| *token == Token::SemiColon).filter(is_said).map(joined).collect())
 }
 
-fn command(tokens: &[Token]) -> Result<Command, AskError> {
-    let text = |tokens: &[Token]| tokens.iter().map(ToString::to_string).collect::<String>().trim().to_owned();
+/// What one statement is.
+///
+/// # Errors
+/// When it can't be split into words, or says what there isn't here.
+pub fn command(statement: &str) -> Result<Command, AskError> {
+    let tokens = tokens(statement)?;
     let said: Vec<&Token> = tokens.iter().filter(|token| !matches!(token, Token::Whitespace(_))).collect();
     let word = |at: usize| said.get(at).map(|token| token.to_string().to_uppercase()).unwrap_or_default();
     Ok(match (word(0).as_str(), word(1).as_str()) {
@@ -101,19 +112,32 @@ fn command(tokens: &[Token]) -> Result<Command, AskError> {
         ("UNLISTEN", _) => Command::Nothing("UNLISTEN"),
         ("SET", "TRANSACTION" | "SESSION") if word(1) == "TRANSACTION" || word(2) == "CHARACTERISTICS" => Command::Nothing("SET"),
         ("SET" | "RESET", _) => set(&said),
-        ("SHOW", "TABLES" | "COLUMNS") => Command::Query(text(tokens)),
+        ("SHOW", "TABLES" | "COLUMNS") => Command::Query(statement.trim().to_owned()),
         ("SHOW", _) => Command::Show(setting_name(&said[1..])),
         ("DECLARE", _) => {
             let cursor = said.get(1).map(|token| name(token)).unwrap_or_default();
             let is_for = |token: &Token| token.to_string().eq_ignore_ascii_case("for");
-            let query = tokens.iter().position(is_for).map(|at| text(&tokens[at + 1..]));
+            let query = tokens.iter().position(is_for).map(|at| joined(&tokens[at + 1..]));
             let query = query.ok_or_else(|| AskError::Request("a cursor is declared FOR a query".to_owned()))?;
             Command::Declare { cursor, sql: query }
         }
         ("FETCH", _) => fetch(&said)?,
+        ("COPY", _) => {
+            let (sql, form) = copy::statement(&tokens)?;
+            Command::Copy { sql, form }
+        }
         ("CLOSE", _) => Command::Close(said.get(1).map(|token| name(token)).filter(|name| !name.eq_ignore_ascii_case("all"))),
-        _ => Command::Query(text(tokens)),
+        _ => Command::Query(statement.trim().to_owned()),
     })
+}
+
+fn tokens(text: &str) -> Result<Vec<Token>, AskError> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
+    Ok(tokens.map_err(|error| proprio_tables::TablesError::Sql { message: error.to_string() })?)
+}
+
+fn joined(tokens: &[Token]) -> String {
+    tokens.iter().map(ToString::to_string).collect::<String>().trim().to_owned()
 }
 
 /// A name or a text without its quotes.
@@ -175,9 +199,9 @@ mod tests {
     #[test]
     fn statements_are_told_apart_and_split_outside_texts() {
         let one = |text: &str| {
-            let mut commands = commands(text).expect("words");
-            assert_eq!(commands.len(), 1, "{text}");
-            commands.remove(0)
+            let statements = statements(text).expect("words");
+            assert_eq!(statements.len(), 1, "{text}");
+            command(&statements[0]).expect(text)
         };
         let set = |name: &str, value: Option<&str>| Command::Set { name: name.to_owned(), value: value.map(str::to_owned) };
         assert_eq!(one("begin isolation level serializable"), Command::Begin);
@@ -194,9 +218,9 @@ mod tests {
         assert_eq!(one("FETCH FORWARD 10 FROM \"My c\""), Command::Fetch { cursor: "My c".to_owned(), rows: 10 });
         assert_eq!(one("FETCH ALL IN c"), Command::Fetch { cursor: "c".to_owned(), rows: usize::MAX });
         assert_eq!(one("CLOSE ALL"), Command::Close(None));
-        let both = [Command::Query("SELECT 'a;b' -- ;\n".trim().to_owned()), Command::Query("SELECT $1".to_owned())];
-        assert_eq!(commands("SELECT 'a;b' -- ;\n; ; SELECT $1 ;").expect("words"), both);
-        assert!(commands("FETCH BACKWARD 1 FROM c").is_err() && commands("SELECT 'open").is_err());
+        assert_eq!(statements("SELECT 'a;b' -- ;\n; ; SELECT $1 ;").expect("words"), ["SELECT 'a;b' -- ;", "SELECT $1"]);
+        assert_eq!(one("SUBSCRIBE SELECT 1"), Command::Query("SUBSCRIBE SELECT 1".to_owned()));
+        assert!(command("FETCH BACKWARD 1 FROM c").is_err() && statements("SELECT 'open").is_err());
         assert_eq!(["250", "5s", "2min", "x", ""].map(milliseconds), [Some(250), Some(5000), Some(120_000), None, None]);
     }
 }

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use datafusion::common::ParamValues;
 use pgwire::error::PgWireResult;
-use proprio_tables::{Prepared, TablesError};
+use proprio_tables::{TablesError, is_subscription};
 use tokio::sync::watch;
 
-use super::catalog::PgCatalog;
+use super::catalog::{Own, PgCatalog};
+use super::command::Command;
 use super::cursor::{Cursor, Rows};
 use super::{Door, command, refusal};
 use crate::desk::{self, Asker};
@@ -63,9 +64,18 @@ impl Connection {
         self.settings.lock().expect("nothing panics while it holds the settings").get(name).cloned()
     }
 
-    /// Prepares a query over the tables as they stand now.
-    pub(super) async fn prepare(&self, sql: &str) -> PgWireResult<Prepared> {
+    /// What a statement is.
+    pub(super) fn read(&self, statement: &str) -> PgWireResult<Command> {
         let asker = self.asker()?;
+        command::command(statement).map_err(|error| refusal(&self.door.desk.refused(asker, statement, error)))
+    }
+
+    /// Prepares a question over the tables as they stand now.
+    pub(super) async fn prepare(&self, sql: &str) -> PgWireResult<Question> {
+        let asker = self.asker()?;
+        if is_subscription(sql) {
+            return self.door.desk.plan(asker, sql).await.map_err(|error| refusal(&error));
+        }
         let prepared = async {
             desk::check_length(sql)?;
             if command::would_write(sql) {
@@ -73,21 +83,24 @@ impl Connection {
                 return Err(TablesError::ReadOnly { statement: sql.split_whitespace().take(2).collect::<Vec<_>>().join(" ") }.into());
             }
             let catalog = self.door.desk.catalog(asker).await?;
-            Ok(self.catalog.prepare(&catalog, sql).await?)
+            let settings = self.settings.lock().expect("nothing panics while it holds the settings").clone();
+            let own = Own { user: asker.user.name.clone().unwrap_or_else(|| "anonymous".to_owned()), settings };
+            Ok(Question::Once(self.catalog.prepare(&catalog, sql, own).await?))
         };
         prepared.await.map_err(|error| refusal(&self.door.desk.refused(asker, sql, error)))
     }
 
-    /// Runs a query that is prepared.
-    pub(super) async fn run(&self, sql: &str, prepared: Prepared, parameters: ParamValues) -> PgWireResult<Rows> {
+    /// Runs a question that is prepared.
+    pub(super) async fn run(&self, sql: &str, question: Question, parameters: ParamValues) -> PgWireResult<Rows> {
+        let is_live = question.is_live();
         let mut cancelled = self.cancelled.subscribe();
         let time = self.setting("statement_timeout").and_then(|text| command::milliseconds(&text)).filter(|ms| *ms > 0);
-        let starting = self.door.desk.start(self.asker()?, sql, Question::Once(prepared), parameters, time.map(Duration::from_millis));
+        let starting = self.door.desk.start(self.asker()?, sql, question, parameters, time.map(Duration::from_millis));
         let asked = tokio::select! {
             asked = starting => asked.map_err(|error| refusal(&error))?,
             _ = cancelled.changed() => return Err(refusal(&AskError::Cancelled)),
         };
-        Ok(Rows::new(asked, cancelled))
+        Ok(Rows::new(asked, is_live, cancelled))
     }
 
     /// Can be cancelled from now on, by who knows its key.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use arrow_schema::{Schema, SchemaRef};
 use datafusion_postgres::arrow_pg::datatypes::{arrow_schema_to_pg_fields, encode_recordbatch};
+use futures::FutureExt as _;
 use futures::stream::{BoxStream, StreamExt as _, TryStreamExt as _};
 use pgwire::api::portal::Format;
 use pgwire::api::results::{FieldInfo, QueryResponse};
@@ -18,8 +19,12 @@ use crate::error::AskError;
 /// An answer, until it is cancelled.
 pub struct Rows {
     schema: SchemaRef,
-    batches: BoxStream<'static, PgWireResult<RecordBatch>>,
+    batches: Batches,
+    /// Whether it has no end.
+    is_live: bool,
 }
+
+type Batches = BoxStream<'static, PgWireResult<RecordBatch>>;
 
 /// An answer of which some rows are taken at a time.
 pub struct Cursor {
@@ -30,7 +35,7 @@ pub struct Cursor {
 
 impl Rows {
     /// The rows of an answer, until `cancelled` counts on.
-    pub fn new(asked: Asked, cancelled: watch::Receiver<u64>) -> Self {
+    pub fn new(asked: Asked, is_live: bool, cancelled: watch::Receiver<u64>) -> Self {
         let batches = futures::stream::unfold(Some((asked.batches, cancelled)), |state| async move {
             let (mut batches, mut cancelled) = state?;
             tokio::select! {
@@ -42,7 +47,12 @@ impl Rows {
                 _ = cancelled.changed() => Some((Err(refusal(&AskError::Cancelled)), None)),
             }
         });
-        Self { schema: asked.schema, batches: batches.fuse().boxed() }
+        Self { schema: asked.schema, batches: batches.fuse().boxed(), is_live }
+    }
+
+    /// The columns, and the rows as they come.
+    pub fn into_parts(self) -> (SchemaRef, Batches) {
+        (self.schema, self.batches)
     }
 
     /// As a response in the columns' formats.
@@ -65,16 +75,20 @@ impl Cursor {
         &self.rows.schema
     }
 
-    /// The next rows, fewer when it ends.
+    /// The next rows, fewer when it ends. A live query's never ends: once it has given some, nobody waits for more.
     pub async fn take(&mut self, count: usize) -> PgWireResult<Vec<RecordBatch>> {
         let (mut taken, mut wanted) = (Vec::new(), count);
         while wanted > 0 {
             let batch = match self.rest.take() {
                 Some(batch) => batch,
-                None => match self.rows.batches.try_next().await? {
-                    Some(batch) => batch,
-                    None => break,
-                },
+                None => {
+                    let mut next = self.rows.batches.try_next();
+                    let waits = !self.rows.is_live || taken.is_empty();
+                    match if waits { Some(next.await?) } else { (&mut next).now_or_never().transpose()? }.flatten() {
+                        Some(batch) => batch,
+                        None => break,
+                    }
+                }
             };
             let here = wanted.min(batch.num_rows());
             self.rest = (here < batch.num_rows()).then(|| batch.slice(here, batch.num_rows() - here));

@@ -15,7 +15,7 @@ use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 
 use super::connection::Connection;
 use super::error_of;
-use crate::desk::Asker;
+use crate::desk::{Asker, Caller};
 use crate::scram::Challenge;
 use crate::users::User;
 
@@ -49,6 +49,10 @@ impl StartupHandler for Connection {
 }
 
 impl Connection {
+    fn caller(&self) -> Caller {
+        Caller { door: "postgres", from: self.from }
+    }
+
     async fn prove<C>(&self, client: &mut C, message: PasswordMessageFamily) -> PgWireResult<()>
     where
         C: ClientInfo + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -72,8 +76,7 @@ impl Connection {
         let last = message.into_sasl_response()?;
         let proved = std::str::from_utf8(&last.data).ok().and_then(|text| challenge.prove(text));
         let (Some(server_final), Some(user)) = (proved, self.door.desk.users().proved(&name)) else {
-            let error = self.door.desk.unknown().await;
-            tracing::warn!(from = %self.from, name, "a login over the PostgreSQL wire was refused");
+            let error = self.door.desk.unknown(self.caller(), Some(&name)).await;
             return Err(error_of("FATAL", error.kind().sqlstate(), error.to_string()));
         };
         client.feed(PgWireBackendMessage::Authentication(Authentication::SASLFinal(server_final.into()))).await?;
@@ -87,7 +90,7 @@ impl Connection {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         // It logs in once.
-        let _ = self.asker.set(Asker { user, door: "postgres", from: self.from });
+        let _ = self.asker.set(Asker { user, caller: self.caller() });
         let (number, secret) = self.door.keys.generate(&*client);
         client.set_pid_and_secret_key(number, secret.clone());
         self.register((number, secret.to_bytes().to_vec()));

@@ -4,9 +4,11 @@
 mod catalog;
 mod command;
 mod connection;
+mod copy;
 mod cursor;
 mod login;
 mod query;
+mod send;
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

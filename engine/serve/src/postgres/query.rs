@@ -7,9 +7,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
 use datafusion::common::ParamValues;
 use datafusion_postgres::arrow_pg::datatypes::{df, into_pg_type};
-use futures::Sink;
+use futures::{Sink, SinkExt as _};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_partial_query_response};
+use pgwire::api::query::{ExtendedQueryHandler, SimpleQueryHandler, send_describe_response, send_ready_for_query};
 use pgwire::api::results::{DataRowEncoder, DescribePortalResponse, FieldFormat, FieldInfo, QueryResponse, Response, Tag};
 use pgwire::api::stmt::QueryParser;
 use pgwire::api::store::{Entry, PortalStore};
@@ -17,11 +17,13 @@ use pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NAME, PgWireConnectionS
 use pgwire::error::{PgWireError, PgWireResult};
 use pgwire::messages::PgWireBackendMessage;
 use pgwire::messages::extendedquery::{Describe, Execute, TARGET_TYPE_BYTE_PORTAL};
+use pgwire::messages::response::EmptyQueryResponse;
+use pgwire::messages::simplequery::Query;
 
 use super::command::{self, Command};
 use super::connection::Connection;
 use super::cursor::{self, Cursor};
-use super::{error_of, refusal};
+use super::{error_of, refusal, send};
 
 /// Cursors that a connection has open at a time; each is a query that runs.
 const CURSORS: usize = 8;
@@ -40,7 +42,7 @@ impl Connection {
     async fn parse(&self, command: Command) -> PgWireResult<Statement> {
         let mut statement = Statement { command, schema: None, parameters: Vec::new() };
         match &statement.command {
-            Command::Query(sql) | Command::Declare { sql, .. } => {
+            Command::Query(sql) | Command::Declare { sql, .. } | Command::Copy { sql, .. } => {
                 let prepared = self.prepare(sql).await?;
                 let types = prepared.parameters().map_err(|error| refusal(&error.into()))?;
                 let number = |name: &String| name.trim_start_matches('$').parse::<usize>().unwrap_or_default();
@@ -64,6 +66,10 @@ impl Connection {
             Command::Query(sql) => {
                 let prepared = self.prepare(sql).await?;
                 Response::Query(self.run(sql, prepared, parameters).await?.respond(format)?)
+            }
+            Command::Copy { sql, form } => {
+                let prepared = self.prepare(sql).await?;
+                Response::CopyOut(form.respond(self.run(sql, prepared, parameters).await?)?)
             }
             Command::Begin => Response::TransactionStart(Tag::new("BEGIN")),
             Command::End(tag) => {
@@ -149,6 +155,33 @@ fn no_cursor(name: &str) -> PgWireError {
 
 #[async_trait]
 impl SimpleQueryHandler for Connection {
+    /// One statement after another, each answered when its turn comes; the default starts all of them first, and holds rows back.
+    async fn on_query<C>(&self, client: &mut C, query: Query) -> PgWireResult<()>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
+            return Err(PgWireError::NotReadyForQuery);
+        }
+        client.set_state(PgWireConnectionState::QueryInProgress);
+        crate::desk::check_length(&query.query).map_err(|error| refusal(&error))?;
+        let statements = command::statements(&query.query).map_err(|error| refusal(&error))?;
+        if statements.is_empty() {
+            client.feed(PgWireBackendMessage::EmptyQueryResponse(EmptyQueryResponse::new())).await?;
+        }
+        for statement in statements {
+            for response in SimpleQueryHandler::do_query(self, client, &statement).await? {
+                send::response(client, response).await?;
+            }
+        }
+        client.set_state(PgWireConnectionState::ReadyForQuery);
+        let status = client.transaction_status();
+        send_ready_for_query(client, status).await
+    }
+
     async fn do_query<C>(&self, _: &mut C, query: &str) -> PgWireResult<Vec<Response>>
     where
         C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
@@ -156,13 +189,8 @@ impl SimpleQueryHandler for Connection {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        crate::desk::check_length(query).map_err(|error| refusal(&error))?;
-        let mut responses = Vec::new();
-        for command in command::commands(query).map_err(|error| refusal(&error))? {
-            let nothing = ParamValues::List(Vec::new());
-            responses.push(self.answer(&command, nothing, &Format::UnifiedText).await?);
-        }
-        Ok(if responses.is_empty() { vec![Response::EmptyQuery] } else { responses })
+        let command = self.read(query)?;
+        Ok(vec![self.answer(&command, ParamValues::List(Vec::new()), &Format::UnifiedText).await?])
     }
 }
 
@@ -175,11 +203,11 @@ impl QueryParser for Connection {
         C: ClientInfo + Unpin + Send + Sync,
     {
         crate::desk::check_length(sql).map_err(|error| refusal(&error))?;
-        let mut commands = command::commands(sql).map_err(|error| refusal(&error))?.into_iter();
-        match (commands.next(), commands.next()) {
-            (None, _) => Ok(None),
-            (Some(command), None) => self.parse(command).await.map(Some),
-            (Some(_), Some(_)) => Err(error_of("ERROR", "42601", "a statement that is prepared is one alone".to_owned())),
+        let statements = command::statements(sql).map_err(|error| refusal(&error))?;
+        match statements.as_slice() {
+            [] => Ok(None),
+            [statement] => self.parse(self.read(statement)?).await.map(Some),
+            _ => Err(error_of("ERROR", "42601", "a statement that is prepared is one alone".to_owned())),
         }
     }
 
@@ -212,7 +240,7 @@ impl ExtendedQueryHandler for Connection {
     {
         let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
         let portal = match client.portal_store().get_portal(name) {
-            Some(Entry::Value(portal)) if matches!(portal.statement.statement.command, Command::Query(_)) => portal,
+            Some(Entry::Value(portal)) if portal.statement.statement.command.is_streamed() => portal,
             _ => return self._on_execute(client, message).await,
         };
         if !matches!(client.state(), PgWireConnectionState::ReadyForQuery) {
@@ -222,7 +250,10 @@ impl ExtendedQueryHandler for Connection {
         let mut state = state.lock().await;
         if matches!(*state, PortalExecutionState::Initial) {
             let answer = self.answer(&portal.statement.statement.command, Self::bound(&portal)?, &portal.result_column_format).await?;
-            let Response::Query(response) = answer else { return Err(PgWireError::PortalNotStarted) };
+            let Response::Query(response) = answer else {
+                *state = PortalExecutionState::Finished;
+                return send::response(client, answer).await;
+            };
             *state = PortalExecutionState::Suspended(response);
         }
         let mut nothing = QueryResponse::new(Arc::default(), futures::stream::empty());
@@ -230,8 +261,7 @@ impl ExtendedQueryHandler for Connection {
             PortalExecutionState::Suspended(response) => response,
             _ => &mut nothing,
         };
-        let most = usize::try_from(message.max_rows).unwrap_or_default();
-        let sent = send_partial_query_response(client, rows, most).await;
+        let sent = send::rows(client, rows, usize::try_from(message.max_rows).unwrap_or_default()).await;
         if !matches!(sent, Ok(true)) {
             *state = PortalExecutionState::Finished;
         }

@@ -29,11 +29,18 @@ async fn beyond_this_machine_takes_tls_and_users() {
 async fn tables_on_disk_are_served_without_an_engine() {
     let host = Host::open(|options, _| options).await;
     host.store.commit(1).await.expect("committed");
-    let tables = Tables::resting(host.path().join("data")).await.expect("tables");
-    let doors = Doors::open(&Options { http_port: Some(0), postgres_port: Some(0), ..Options::default() }, tables).expect("open");
+    let tables = Tables::resting(host.path().join("data"), "lab-1").await.expect("tables");
+    let any_port = Options { http_port: Some(0), postgres_port: Some(0), ..Options::default() };
+    let doors = Doors::open(&any_port, tables.clone()).expect("open");
     let at = doors.addresses().http.rsplit('/').next().and_then(|at| at.parse().ok()).expect("an address");
     assert_eq!(ask(at, "SELECT count(*) AS n FROM angles", &[]).rows(), [serde_json::json!({ "n": 2000 })]);
     assert_eq!(send(at, "GET /readyz", &[], b"").status, 200);
+    // What was asked is in `audit` once it is settled, in a row of the rig's.
+    tables.settle().await.expect("written");
+    let asked = proprio_tables::Reader::open(&host.path().join("data")).await.expect("tables");
+    let sql = "SELECT count(*) FROM audit WHERE kind = 'query' AND rig = 'lab-1' AND what LIKE '%FROM angles' AND detail LIKE '%done%'";
+    let rows = asked.query(sql).await.expect("an answer").collect().await.expect("rows");
+    assert_eq!(arrow_array::cast::AsArray::as_primitive::<arrow_array::types::Int64Type>(rows[0].column(0)).value(0), 1);
     drop(doors);
     let give_up = std::time::Instant::now() + std::time::Duration::from_secs(10);
     while std::net::TcpStream::connect(at).is_ok() {

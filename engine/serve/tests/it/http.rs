@@ -145,6 +145,10 @@ async fn who_is_not_known_is_refused() {
     assert_eq!(send(at, "GET /v1/tables", &[], b"").status, 401);
     let token = format!("authorization: Bearer {}", host.token);
     assert_eq!(ask(at, "SELECT 1 AS one", &[&token]).rows(), [json!({ "one": 1 })]);
+    // Who tried is written down, by the name that was given; who brought nothing that could be read has tried nothing.
+    let sql = "SELECT who, what, detail LIKE '%\"door\":\"http\"%' AS here FROM audit WHERE kind = 'login_refused' ORDER BY time_ns";
+    let tried = |who: Value| json!({ "who": who, "what": null, "here": true });
+    assert_eq!(ask(at, sql, &[ROOT]).rows(), [tried(json!("anna")), tried(Value::Null), tried(Value::Null)]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

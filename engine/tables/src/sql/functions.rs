@@ -19,6 +19,8 @@ use datafusion::logical_expr::{AggregateUDF, DocSection, Documentation, ScalarUD
 pub struct Function {
     /// Name.
     pub name: String,
+    /// Whether it gives one value for a group of rows.
+    pub is_aggregate: bool,
     /// How it is called.
     pub syntax: String,
     /// What it gives, in which unit, and its source.
@@ -33,13 +35,13 @@ pub struct Function {
 pub fn functions() -> Vec<Function> {
     let scalars = scalars();
     let aggregates = aggregates();
-    let of_rows = scalars.iter().map(|function| (function.name(), function.documentation()));
-    let of_groups = aggregates.iter().map(|function| (function.name(), function.documentation()));
-    let function = |(name, manual): (&str, Option<&Documentation>)| {
+    let of_rows = scalars.iter().map(|function| (function.name(), false, function.documentation()));
+    let of_groups = aggregates.iter().map(|function| (function.name(), true, function.documentation()));
+    let function = |(name, is_aggregate, manual): (&str, bool, Option<&Documentation>)| {
         let manual = manual.expect("each has a manual");
         let (example, answer) = manual.sql_example.as_deref().and_then(|example| example.split_once(ANSWER)).expect("and an example");
         let [name, syntax, about] = [name, &manual.syntax_example, &manual.description].map(str::to_owned);
-        Function { name, syntax, about, example: example.to_owned(), answer: answer.to_owned() }
+        Function { name, is_aggregate, syntax, about, example: example.to_owned(), answer: answer.to_owned() }
     };
     let mut functions: Vec<Function> = of_rows.chain(of_groups).map(function).collect();
     functions.sort_by(|a, b| a.name.cmp(&b.name));

@@ -1,5 +1,8 @@
 //! What do clients of PostgreSQL take for granted? `pg_catalog` over the tables that the asker may see, for the statements that name it.
 
+mod functions;
+mod meant;
+
 use std::sync::{Arc, OnceLock, RwLock};
 
 use arrow_schema::SchemaRef;
@@ -12,6 +15,8 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContex
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{PgCatalogSchemaProvider, PgCatalogStaticTables, setup_pg_catalog};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use proprio_tables::{Catalog, Prepared, TablesError};
+
+pub use functions::Own;
 
 const CATALOG: &str = "proprio";
 const SCHEMA: &str = "public";
@@ -27,20 +32,29 @@ pub struct PgCatalog {
 }
 
 impl PgCatalog {
-    /// Prepares a statement: as it stands or, when that doesn't go and it may be meant for PostgreSQL's catalog, with that.
+    /// Prepares a statement: as it stands or, when that doesn't go and it may be meant for PostgreSQL's catalog, with that, for a
+    /// connection of its own.
     ///
     /// # Errors
     /// What the statement meets as it stands.
-    pub async fn prepare(&self, catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
-        let first = match catalog.prepare(sql).await {
+    pub async fn prepare(&self, catalog: &Catalog, sql: &str, own: Own) -> Result<Prepared, TablesError> {
+        let lower = sql.to_lowercase();
+        // Both know the columns, and only one calls their types as PostgreSQL does.
+        if lower.contains("information_schema.columns")
+            && let Ok(prepared) = self.prepare_with(catalog, sql, own.clone()).await
+        {
+            return Ok(prepared);
+        }
+        let context = catalog.session();
+        functions::register(&context, own.clone());
+        let first = match catalog.prepare_in(context, sql).await {
             Ok(prepared) => return Ok(prepared),
             Err(error) => error,
         };
-        let lower = sql.to_lowercase();
         if matches!(first, TablesError::ReadOnly { .. }) || !SIGNS.iter().any(|sign| lower.contains(sign)) {
             return Err(first);
         }
-        match self.prepare_with(catalog, sql).await {
+        match self.prepare_with(catalog, sql, own).await {
             Ok(prepared) => Ok(prepared),
             Err(error) => {
                 tracing::debug!(%error, sql, "not answered with PostgreSQL's catalog either");
@@ -49,11 +63,11 @@ impl PgCatalog {
         }
     }
 
-    async fn prepare_with(&self, catalog: &Catalog, sql: &str) -> Result<Prepared, TablesError> {
+    async fn prepare_with(&self, catalog: &Catalog, sql: &str, own: Own) -> Result<Prepared, TablesError> {
         let context = catalog.session();
         setup_pg_catalog(&context, CATALOG, EmptyContextProvider).map_err(|error| TablesError::from(*error))?;
         let here = context.catalog(CATALOG).and_then(|catalog| Some((catalog.schema(SCHEMA)?, catalog)));
-        let (tables, own) = here.expect("a catalog has its schema");
+        let (tables, here) = here.expect("a catalog has its schema");
         *self.tables.0.write().expect("nothing panics while it holds the tables") = Some(tables);
         let provider = match self.provider.get() {
             Some(provider) => provider.clone(),
@@ -63,10 +77,11 @@ impl PgCatalog {
                 self.provider.get_or_init(|| made).clone()
             }
         };
-        own.register_schema("pg_catalog", provider)?;
+        here.register_schema("pg_catalog", provider)?;
+        functions::register(&context, own);
         // The programs that ask here write names in any case.
         context.state_ref().write().config_mut().options_mut().sql_parser.enable_ident_normalization = true;
-        let statements = PostgresCompatibilityParser::new().parse(sql);
+        let statements = PostgresCompatibilityParser::new().parse(&meant::meant(sql));
         let statement = statements.map_err(|error| TablesError::Sql { message: error.to_string() })?.into_iter().next();
         catalog.prepare_in(context, &statement.map(|statement| statement.to_string()).unwrap_or_default()).await
     }
