@@ -4,6 +4,7 @@ mod hosting;
 mod http;
 mod limits;
 mod live;
+mod remote;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -29,10 +29,11 @@ pub struct Own {
 /// Makes the functions known, of a connection.
 pub fn register(context: &SessionContext, Own { user, settings }: Own) {
     let texts = vec![TypeSignature::Exact(vec![DataType::Utf8]), TypeSignature::Exact(vec![DataType::Utf8, DataType::Boolean])];
-    let [nullary, one_text, one_number, any] = [
+    let [nullary, one_text, one_number, two, any] = [
         TypeSignature::Nullary,
         TypeSignature::Exact(vec![DataType::Utf8]),
         TypeSignature::Exact(vec![DataType::Int64]),
+        TypeSignature::Any(2),
         TypeSignature::Any(1),
     ]
     .map(|form| Signature::new(form, Volatility::Stable));
@@ -48,6 +49,10 @@ pub fn register(context: &SessionContext, Own { user, settings }: Own) {
         (UDT_NAME, one_text, What::UdtName),
         ("pg_function_is_visible", any.clone(), What::Holds(true)),
         ("pg_type_is_visible", any.clone(), What::Holds(true)),
+        ("obj_description", two.clone(), What::Nothing),
+        ("col_description", two.clone(), What::Nothing),
+        ("shobj_description", two, What::Nothing),
+        ("pg_table_size", any.clone(), What::NoNumber),
         ("pg_tablespace_location", any.clone(), What::Nothing),
         ("pg_get_function_result", any, What::Nothing),
         ("pg_get_function_arguments", one_number.clone(), What::Arguments(arguments)),
@@ -109,6 +114,8 @@ enum What {
     Size,
     /// Null: there is no such thing here.
     Nothing,
+    /// The same, of a number.
+    NoNumber,
 }
 
 impl What {
@@ -118,6 +125,7 @@ impl What {
         Ok(ScalarValue::Utf8(match self {
             Self::Holds(holds) => return Ok(ScalarValue::Boolean(Some(*holds))),
             Self::TypeNumber => return Ok(ScalarValue::Int32(text.and_then(type_number))),
+            Self::NoNumber => return Ok(ScalarValue::Int64(None)),
             Self::Text(text) => Some(text.clone()),
             Self::Nothing => None,
             Self::TypeName => text.map(|text| type_names(text).0),
@@ -145,6 +153,7 @@ impl ScalarUDFImpl for Function {
         Ok(match self.what {
             What::Holds(_) => DataType::Boolean,
             What::TypeNumber => DataType::Int32,
+            What::NoNumber => DataType::Int64,
             _ => DataType::Utf8,
         })
     }

@@ -105,7 +105,8 @@ impl CatalogInfo for Numbered {
     }
 
     async fn schema_names(&self, catalog: &str) -> Result<Option<Vec<String>>, DataFusionError> {
-        Ok((catalog == CATALOG).then(|| vec![SCHEMA.to_owned()]))
+        // psql tells what is not PostgreSQL's own by the number of `pg_catalog`.
+        Ok((catalog == CATALOG).then(|| [SCHEMA, "pg_catalog", "information_schema"].map(str::to_owned).into()))
     }
 
     async fn table_names(&self, catalog: &str, schema: &str) -> Result<Option<Vec<String>>, DataFusionError> {
