@@ -100,7 +100,7 @@ added.expect(pexpect.EOF)
 print("clients: passwords are typed unseen")
 
 psql = terminal("psql", [f"{postgres}?user=anna", "--no-psqlrc"], "proprio=> ", PSQL_PAGER="cat")
-completes(psql, "SELECT * FROM im", "imu")
+completes(psql, "SELECT * FROM imu_", "imu_all", "imu_latest")
 completes(psql, "SELECT * FROM imu WHERE gyro_", "gyro_x_rad_per_s")
 assert "gyro_x_rad_per_s" in psql.say("\\d imu", "double precision")
 psql.send("\\q\r")

@@ -70,10 +70,13 @@ impl RemoteArgs {
         let Some(address) = &self.remote else { return Ok(None) };
         let address = address.parse()?;
         let login = self.login()?;
-        match Remote::connect(address, &login, self.ca.as_deref()).await {
-            Err(error @ RemoteError::Login { .. }) if login == Login::Nobody => Err(error).context(NOBODY),
-            connected => Ok(Some(connected?)),
+        let remote = Remote::connect(address, &login, self.ca.as_deref()).await?;
+        if login == Login::Nobody
+            && let Err(error @ RemoteError::Login { .. }) = remote.ask("SELECT 1").await
+        {
+            return Err(error).context(NOBODY);
         }
+        Ok(Some(remote))
     }
 
     fn login(&self) -> anyhow::Result<Login> {
