@@ -5,8 +5,13 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use arrow_array::RecordBatch;
 use futures::TryStreamExt as _;
+<<<<<<< HEAD
 use proprio_serve::{Login, Remote, RemoteAnswer};
 use proprio_tables::{Place, Reader};
+=======
+use proprio_serve::{Login, Remote, RemoteAnswer, RemoteError};
+use proprio_tables::Reader;
+>>>>>>> doors
 use proprio_zenoh::{Session, SessionOptions, open_client, sql};
 
 use crate::commands::connect::ConnectArgs;
@@ -101,9 +106,13 @@ impl Asked {
         match self {
             Self::Remote { remote, .. } => Ok(remote.ask(statement).await?),
             Self::Engine { door: Some(door), .. } => {
-                let remote = Remote::connect(door.parse()?, &Login::Nobody, None).await;
-                let again = || format!("ask it as somebody it knows, with `--remote {door} --user NAME`");
-                Ok(remote.with_context(again)?.ask(statement).await.with_context(again)?)
+                let remote = Remote::connect(door.parse()?, &Login::Nobody, None).await?;
+                match remote.ask(statement).await {
+                    Err(error @ RemoteError::Login { .. }) => {
+                        Err(error).with_context(|| format!("ask it as somebody it knows, with `--remote {door} --user NAME`"))
+                    }
+                    answer => Ok(answer?),
+                }
             }
             Self::Engine { .. } => bail!("SUBSCRIBE goes through the doors of the engine: name them, with `--remote grpc://HOST:PORT`"),
             Self::Resting(place) => bail!("SUBSCRIBE follows a running engine, and none writes {place}"),
