@@ -310,7 +310,7 @@ mod tests {
     fn each_mistake_is_found_where_it_stands() {
         type Case = (&'static str, fn(&mut Value));
         let cases: [Case; 9] = [
-            ("/movement/target", |p| p["movement"]["target"] = json!("10 cm")),
+            ("/phases/hold/band", |p| p["phases"]["hold"]["band"] = json!("5 cm")),
             ("/movement/target", |p| p["movement"]["target"] = json!("55 deg")),
             ("/movement/least", |p| p["movement"]["least"] = json!("5 %")),
             ("/phases/hold/duration", |p| p["phases"]["hold"]["duration"] = json!("0 s")),

@@ -162,7 +162,7 @@ fn together(mut small: Vec<Small>, at_least: usize) -> Option<Vec<usize>> {
 mod tests {
     use std::sync::Arc;
 
-    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use arrow_array::{ArrayRef, Float64Array, Int64Array, StringArray};
     use proprio_core::TableChunk;
     use proprio_core::table::system;
 
@@ -211,8 +211,11 @@ mod tests {
     }
 
     fn note(session: &str, position: i64) -> TableChunk {
-        let text = |of: &str| Arc::new(StringArray::from(vec![of])) as ArrayRef;
-        let columns = vec![Arc::new(Int64Array::from(vec![position])) as ArrayRef, text("someone"), text("fine")];
+        let text = |of: Option<&str>| Arc::new(StringArray::from(vec![of])) as ArrayRef;
+        let said = [Some("someone"), Some("fine"), Some("note"), None].map(text);
+        let mut columns = vec![Arc::new(Int64Array::from(vec![position])) as ArrayRef];
+        columns.extend(said);
+        columns.push(Arc::new(Float64Array::from(vec![None])));
         let (rows, session) = (proprio_core::rows::batch(&system::notes(), columns), session.to_owned());
         TableChunk { table: system::NOTES.to_owned(), key: None, session, run_id: "a".to_owned(), rows, position }
     }

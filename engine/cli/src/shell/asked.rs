@@ -5,13 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use arrow_array::RecordBatch;
 use futures::TryStreamExt as _;
-<<<<<<< HEAD
-use proprio_serve::{Login, Remote, RemoteAnswer};
-use proprio_tables::{Place, Reader};
-=======
 use proprio_serve::{Login, Remote, RemoteAnswer, RemoteError};
-use proprio_tables::Reader;
->>>>>>> doors
+use proprio_tables::{Place, Reader};
 use proprio_zenoh::{Session, SessionOptions, open_client, sql};
 
 use crate::commands::connect::ConnectArgs;

@@ -220,7 +220,7 @@ mod tests {
             ("COPY (SELECT 1) TO PROGRAM 'sh'", "read-only"),
             ("COPY imu TO STDOUT (FORMAT parquet)", "text, csv or binary"),
             ("COPY imu TO STDOUT (FORCE_QUOTE (time))", "not FORCE_QUOTE"),
-            ("COPY imu TO STDOUT (DELIMITER 'é')", "ASCII"),
+            ("COPY imu TO STDOUT (DELIMITER 'é')", "Expect a char"),
             ("COPY (SELECT 1 TO STDOUT", "never closed"),
         ] {
             let error = read(text).expect_err(text).to_string();

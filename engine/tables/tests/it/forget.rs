@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use proprio_core::StreamSchema;
 use proprio_core::quantity::Duration;
+use proprio_core::schema::{FieldExt, text};
 use proprio_core::table::system;
 use proprio_core::table::system::origin::LIVE;
 use proprio_tables::{Store, forget_sessions};
@@ -36,7 +38,9 @@ fn marked(folder: &Path) -> Vec<PathBuf> {
 }
 
 fn note(of: (&str, &str), words: &str, position: i64) -> proprio_core::TableChunk {
-    row(system::NOTES, &system::notes(), START_NS, &[Some("someone"), Some(words)], of, position)
+    // As a sensor of kind `notes` gives them: without what they are meant to do.
+    let spoken = StreamSchema::new(vec![text("author").required(), text("text").required()], &["author"], None);
+    row(system::NOTES, &spoken, START_NS, &[Some("someone"), Some(words)], of, position)
 }
 
 /// Four rounds in which two sessions share files, then more rows that may stay hot.
