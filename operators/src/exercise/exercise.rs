@@ -65,11 +65,11 @@
 //! ```
 //! ```csv
 //! time_ns,kind,side,set,repetition,start_ns,hold_start_ns,hold_end_ns,end_ns,concentric_s,hold_s,eccentric_s,rest_s,concentric_error_percent,hold_error_percent,eccentric_error_percent,rest_error_percent,top_deg,range_percent,hold_sd_deg,hold_drift_deg_per_s,hold_within_percent,lumbar_extension_peak_deg,lumbar_extension_share_percent,compensations,is_counted,is_valid,reasons,done,valid,prescribed,adherence_percent
-//! 6270000000,repetition,both,1,1,502297861,2834848717,3926662548,6066165513,2.33255,1.09181,2.1395,,55.5034,-45.4093,42.6335,,10.5815,99.6727,0.39959,0.217382,100.0,4.0,0.0,,true,false,"concentric long, hold short, eccentric long",1,0,3,33.3333
-//! 13050000000,repetition,both,1,2,7036483524,9433949910,10602860560,12800678620,2.39747,1.16891,2.19782,0.970318,59.8311,-41.5545,46.5212,,10.6252,99.7626,0.402784,0.166927,100.0,4.0,0.0,,true,false,"gap, concentric long, hold short, eccentric long",2,0,3,66.6667
-//! 19830000000,repetition,both,1,3,13853593596,16084251428,17228459553,19411636880,2.23066,1.14421,2.18318,1.05291,48.7105,-42.7896,45.5452,,10.5716,99.7813,0.429063,-0.0619703,100.0,16.0,17.7738,lumbar_extension,true,false,"concentric long, hold short, eccentric long, lumbar_extension",3,0,3,100.0
+//! 6270000000,repetition,both,1,1,633816250,2699394687,3976439375,6024013750,2.06558,1.27704,2.04757,,37.7052,-36.1478,36.505,,10.6817,99.6727,0.45968,-0.00379591,100.0,4.0,0.0,,true,false,"concentric long, hold short, eccentric long",1,0,3,33.3333
+//! 13050000000,repetition,both,1,2,7324245000,9374645625,10646212813,12687771563,2.0504,1.27157,2.04156,1.30023,36.6934,-36.4216,36.1039,,10.6892,99.7626,0.443429,0.11474,100.0,4.0,0.0,,true,false,"gap, concentric long, hold short, eccentric long",2,0,3,66.6667
+//! 19830000000,repetition,both,1,3,13962411406,16035764375,17311290000,19351866250,2.07335,1.27553,2.04058,1.27464,38.2235,-36.2237,36.0384,,10.6428,99.7813,0.468035,0.0552538,100.0,16.0,18.3333,lumbar_extension,true,false,"concentric long, hold short, eccentric long, lumbar_extension",3,0,3,100.0
 //! 20990000002,session,both,,,,,,,,,,,,,,,,,,,,,,,,,,3,0,3,100.0
-//! # 4 rows, every bit hashed: 0be9fb0a9d46d3fb
+//! # 4 rows, every bit hashed: 7b5389bb7fa95721
 //! ```
 
 use std::collections::BTreeMap;
