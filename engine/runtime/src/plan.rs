@@ -8,7 +8,7 @@ use proprio_core::{Planned, Rig, StreamSchema, TableSpec};
 use crate::check::{ASSET_TEXT, PIPELINE_TEXT, RIG_TEXT};
 
 /// A plan that the worker runs. Streams are numbered: first the rig's sensors by index, then what people say
-/// ([`system::said`](proprio_core::table::system::said)), then the steps in order.
+/// ([`system::said`]), then the steps in order.
 #[derive(Debug)]
 pub struct Plan {
     /// The rig.
