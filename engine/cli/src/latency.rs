@@ -103,6 +103,7 @@ async fn measure(
     let options = Options {
         pipeline,
         data: tables.to_owned(),
+        tables: None,
         disk: Some(disk),
         zenoh: SessionOptions { listen: vec![endpoint.to_owned()], ..SessionOptions::default() },
         metrics: None,

@@ -10,6 +10,7 @@ mod faults;
 mod forget;
 mod latency;
 mod lineage;
+mod place;
 mod plans;
 mod rebuild;
 mod recorded;

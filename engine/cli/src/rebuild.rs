@@ -1,7 +1,6 @@
 //! How does a recorded session become rows of another run, beside those that it has?
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,7 +8,7 @@ use anyhow::Context as _;
 use proprio_core::table::system;
 use proprio_core::{Decision, Event, Recorded, TableChunk, TimeNs, rows};
 use proprio_recording::{Disk, Reader};
-use proprio_tables::{COMMIT_BYTES, Store, TablesError};
+use proprio_tables::{COMMIT_BYTES, Place, Store, TablesError};
 use tokio::runtime::Handle;
 
 use crate::again::Again;
@@ -41,7 +40,7 @@ pub struct Rebuild<'a> {
     /// Where the messages lie.
     pub disk: &'a Arc<dyn Disk>,
     /// Where the tables lie.
-    pub data: &'a Path,
+    pub place: &'a Place,
     /// The session, which is over and whole.
     pub session: &'a Extent,
     /// What it runs under.
@@ -65,7 +64,7 @@ impl Rebuild<'_> {
         let plan = &self.again.plan;
         let mut fold = Fold::again(self.again);
         let app_id = format!("{}/{}", fold.run_id(), session.id);
-        let store = self.runtime.block_on(Store::open_as(self.data, &plan.rig.name, &app_id, &plan.tables))?;
+        let store = self.runtime.block_on(Store::open_as(self.place, &plan.rig.name, &app_id, &plan.tables))?;
         if store.committed_position(system::SESSIONS).is_some() {
             return Ok(None);
         }

@@ -1,13 +1,12 @@
 //! Which tables are asked: a running engine's, or those on disk when none runs?
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use proprio_core::table::system;
 use proprio_core::{TableChunk, rows};
-use proprio_tables::{Catalog, Reader, Store, TablesError};
+use proprio_tables::{Catalog, Place, Reader, Store, TablesError};
 use tokio::sync::Mutex;
 
 use crate::desk::Asker;
@@ -22,14 +21,14 @@ const AUDIT_CHARS: usize = 4000;
 pub enum Tables {
     /// Of an engine that runs: up to this millisecond, and who asked what is a row of `audit`.
     Running(Arc<Store>),
-    /// Of a data directory that nobody writes here: who asked what is logged.
+    /// Of a place that nobody writes here: who asked what is logged.
     Resting(Resting),
 }
 
-/// Tables on disk, opened again when they may be old.
+/// Tables at rest, opened again when they may be old.
 #[derive(Clone, Debug)]
 pub struct Resting {
-    data: PathBuf,
+    place: Place,
     opened: Arc<Mutex<Option<(Instant, Catalog)>>>,
 }
 
@@ -48,12 +47,12 @@ pub struct Asking<'a> {
 }
 
 impl Tables {
-    /// Those of a data directory.
+    /// Those of a place.
     ///
     /// # Errors
     /// When there are none, or they can't be read.
-    pub async fn resting(data: PathBuf) -> Result<Self, TablesError> {
-        let resting = Resting { data, opened: Arc::default() };
+    pub async fn resting(place: Place) -> Result<Self, TablesError> {
+        let resting = Resting { place, opened: Arc::default() };
         resting.catalog().await?;
         Ok(Self::Resting(resting))
     }
@@ -103,7 +102,7 @@ impl Resting {
         {
             return Ok(catalog.clone());
         }
-        let catalog = Reader::open(&self.data).await?.catalog().clone();
+        let catalog = Reader::open(&self.place).await?.catalog().clone();
         *opened = Some((Instant::now(), catalog.clone()));
         Ok(catalog)
     }

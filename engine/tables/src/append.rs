@@ -53,6 +53,10 @@ impl Cold {
             // Delta itself does not refuse a stale transaction, and another process may have committed since.
             self.table.update_state().await.map_err(TablesError::delta(&name))?;
             let committed = self.committed(app_id).await?;
+            // The answer to the attempt before may have been lost on its way from an object store.
+            if attempt > 1 && committed == Some(position) && self.names_any(&adds)? {
+                return Self::pinned(&name, &self.place, self.table);
+            }
             if let Some(committed) = committed.filter(|committed| *committed >= position || Some(*committed) > known) {
                 return Err(TablesError::StaleCommit { table: name, rig: app_id.to_owned(), committed });
             }
@@ -65,7 +69,14 @@ impl Cold {
         let version = self.table.version().unwrap_or_default() + 1;
         self.table.update_state().await.map_err(TablesError::delta(&name))?;
         self.sync(log_files(version)).await?;
-        Self::pinned(&name, &self.path, self.table)
+        Self::pinned(&name, &self.place, self.table)
+    }
+
+    /// Whether this version names one of these files.
+    fn names_any(&self, adds: &[Action]) -> Result<bool, TablesError> {
+        let log = self.table.snapshot().map_err(TablesError::delta(&self.name))?.log_data();
+        let is_ours = |path: &str| adds.iter().any(|add| matches!(add, Action::Add(add) if add.path == path));
+        Ok(log.into_iter().any(|view| is_ours(&view.path())))
     }
 
     /// A writer of Parquet files, which no reader sees until they are committed.
@@ -99,9 +110,9 @@ impl Cold {
     }
 
     /// Brings files of the table, and the folders that name them, to the disk: a commit that survives a power cut must
-    /// not name data that didn't. Files that are not there are passed over.
+    /// not name data that didn't. Files that are not there are passed over; an object store has what it acknowledged.
     pub(crate) async fn sync(&self, files: Vec<PathBuf>) -> Result<(), TablesError> {
-        let root = self.path.clone();
+        let Some(root) = self.place.local().map(Path::to_owned) else { return Ok(()) };
         let sync = move || files.iter().try_for_each(|file| sync_file(&root.join(file)));
         tokio::task::spawn_blocking(sync).await.unwrap_or_else(|stopped| Err(TablesError::Stopped { reason: stopped.to_string() }))
     }

@@ -1,6 +1,5 @@
 //! How does one table lie in Delta Lake: opened, widened, followed through its versions, and pinned for a query?
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -15,10 +14,13 @@ use deltalake_core::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake_core::operations::create::CreateBuilder;
 use deltalake_core::operations::vacuum::{Clock, VacuumMode};
 use deltalake_core::protocol::SaveMode;
-use deltalake_core::{DeltaTable, DeltaTableBuilder, DeltaTableError, ensure_table_uri};
+use deltalake_core::{DeltaTable, DeltaTableError};
+use object_store::path::Path;
+use object_store::{Error as StoreError, ObjectStoreExt};
 use proprio_core::TimeNs;
 
 use crate::error::TablesError;
+use crate::place::Place;
 use crate::scan::ColdScan;
 use crate::schema::{self, MONTH};
 
@@ -29,7 +31,7 @@ pub(crate) const ATTEMPTS: usize = 5;
 #[derive(Clone, Debug)]
 pub(crate) struct Cold {
     pub(crate) name: String,
-    pub(crate) path: PathBuf,
+    pub(crate) place: Place,
     pub(crate) table: DeltaTable,
     /// Columns in SQL.
     pub(crate) schema: SchemaRef,
@@ -39,17 +41,20 @@ pub(crate) struct Cold {
 
 impl Cold {
     /// Opens a table that is there.
-    pub(crate) async fn open(path: &Path, name: &str) -> Result<Self, TablesError> {
-        let table = locate(path, name)?.load().await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, path, table)
+    pub(crate) async fn open(place: &Place, name: &str) -> Result<Self, TablesError> {
+        let mut table = place.delta(name)?;
+        table.load().await.map_err(TablesError::delta(name))?;
+        Self::pinned(name, place, table)
     }
 
     /// Opens a table, creates it when absent, and adds the columns that it lacks.
-    pub(crate) async fn open_or_create(path: &Path, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
-        std::fs::create_dir_all(path).map_err(|source| TablesError::Io { path: path.to_owned(), source })?;
+    pub(crate) async fn open_or_create(place: &Place, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
+        if let Some(path) = place.local() {
+            std::fs::create_dir_all(path).map_err(|source| TablesError::Io { path: path.to_owned(), source })?;
+        }
         let mut attempt = 1;
         loop {
-            match Self::try_open_or_create(path, name, wanted, high_rate).await {
+            match Self::try_open_or_create(place, name, wanted, high_rate).await {
                 // Another process made or widened it meanwhile.
                 Err(TablesError::Delta { source, .. }) if is_race(&source) && attempt < ATTEMPTS => attempt += 1,
                 outcome => return outcome,
@@ -57,35 +62,43 @@ impl Cold {
         }
     }
 
-    async fn try_open_or_create(path: &Path, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
-        let mut table = locate(path, name)?.build().map_err(TablesError::delta(name))?;
+    async fn try_open_or_create(place: &Place, name: &str, wanted: &Schema, high_rate: bool) -> Result<Self, TablesError> {
+        let mut table = place.delta(name)?;
         if !table.verify_deltatable_existence().await.map_err(TablesError::delta(name))? {
             create(&table, name, wanted, high_rate).await.map_err(TablesError::delta(name))?;
         }
         table.load().await.map_err(TablesError::delta(name))?;
-        let cold = Self::pinned(name, path, table)?;
+        let cold = Self::pinned(name, place, table)?;
         let gained = schema::gained(name, &cold.schema, wanted)?;
         if gained.is_empty() {
             return Ok(cold);
         }
         let fields = kernel_fields(gained.iter()).map_err(TablesError::delta(name))?;
         let table = cold.table.add_columns().with_fields(fields).await.map_err(TablesError::delta(name))?;
-        Self::pinned(name, path, table)
+        Self::pinned(name, place, table)
     }
 
-    /// The newest version, when another process has made one since; asks the folder for two file names alone when not.
+    /// The newest version, when another process has made one since; asks for two names alone when not.
     pub(crate) async fn newer(&self) -> Result<Option<Self>, TablesError> {
         let version = self.table.version().unwrap_or_default();
-        let entry = |version: u64| self.path.join("_delta_log").join(format!("{version:020}.json"));
         // An entry that is gone was cleaned away after a newer one.
-        if entry(version).exists() && !entry(version + 1).exists() {
+        if !self.has_entry(version + 1).await? && self.has_entry(version).await? {
             return Ok(None);
         }
         let mut table = self.table.clone();
         if table.update_state().await.is_err() {
-            return Self::open(&self.path, &self.name).await.map(Some);
+            return Self::open(&self.place, &self.name).await.map(Some);
         }
-        Self::pinned(&self.name, &self.path, table).map(Some)
+        Self::pinned(&self.name, &self.place, table).map(Some)
+    }
+
+    async fn has_entry(&self, version: u64) -> Result<bool, TablesError> {
+        let path = Path::from(format!("_delta_log/{version:020}.json"));
+        match self.table.object_store().head(&path).await {
+            Ok(_) => Ok(true),
+            Err(StoreError::NotFound { .. }) => Ok(false),
+            Err(source) => Err(TablesError::Unreachable { place: self.place.to_string(), source }),
+        }
     }
 
     /// The rows of some files; columns that the table lacks are left out.
@@ -110,13 +123,13 @@ impl Cold {
     pub(crate) async fn vacuumed(self, now_ns: TimeNs) -> Result<Self, TablesError> {
         let vacuum = self.table.clone().vacuum().with_mode(VacuumMode::Full).with_clock(Arc::new(At { now_ns }));
         let (table, _) = vacuum.await.map_err(TablesError::delta(&self.name))?;
-        Self::pinned(&self.name, &self.path, table)
+        Self::pinned(&self.name, &self.place, table)
     }
 
-    pub(crate) fn pinned(name: &str, path: &Path, table: DeltaTable) -> Result<Self, TablesError> {
+    pub(crate) fn pinned(name: &str, place: &Place, table: DeltaTable) -> Result<Self, TablesError> {
         let schema = schema::arranged(&table.snapshot().map_err(TablesError::delta(name))?.snapshot().arrow_schema());
         let scan = Arc::new(ColdScan::of(table.clone(), schema.clone()));
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), table, schema, scan })
+        Ok(Self { name: name.to_owned(), place: place.clone(), table, schema, scan })
     }
 }
 
@@ -141,11 +154,6 @@ async fn transaction(table: &DeltaTable, app_id: &str) -> Result<Option<i64>, De
     table.snapshot()?.transaction_version(table.log_store().as_ref(), app_id).await
 }
 
-fn locate(path: &Path, name: &str) -> Result<DeltaTableBuilder, TablesError> {
-    let url = ensure_table_uri(path.to_string_lossy()).map_err(TablesError::delta(name))?;
-    DeltaTableBuilder::from_url(url).map_err(TablesError::delta(name))
-}
-
 async fn create(table: &DeltaTable, name: &str, wanted: &Schema, high_rate: bool) -> Result<(), DeltaTableError> {
     let month = schema::month_field();
     let fields = wanted.fields().iter().map(|field| field.as_ref());
@@ -158,7 +166,11 @@ async fn create(table: &DeltaTable, name: &str, wanted: &Schema, high_rate: bool
         .with_table_name(name)
         .with_columns(fields)
         .with_partition_columns(high_rate.then_some(MONTH))
-        .with_configuration([("delta.dataSkippingStatsColumns", Some(narrow.collect::<Vec<_>>().join(",")))])
+        .with_configuration([
+            ("delta.dataSkippingStatsColumns", Some(narrow.collect::<Vec<_>>().join(","))),
+            // As long as its files: an older version can't be read anyway.
+            ("delta.logRetentionDuration", Some("interval 1 week".to_owned())),
+        ])
         .with_save_mode(SaveMode::Ignore);
     create.await.map(drop)
 }

@@ -13,10 +13,26 @@ const LONGEST: usize = 300;
 #[derive(Debug, thiserror::Error)]
 pub enum TablesError {
     /// No tables lie where a reader looked.
-    #[error("no tables under {}: a run writes them to <data>/tables", path.display())]
+    #[error("no tables under {place}: a run writes them there")]
     NoTables {
-        /// The folder that was searched.
-        path: PathBuf,
+        /// Where was looked.
+        place: String,
+    },
+    /// Tables can't lie there.
+    #[error("{place} can't hold tables: {reason}")]
+    Place {
+        /// What was said.
+        place: String,
+        /// Why not.
+        reason: String,
+    },
+    /// An object store does not answer, or refuses.
+    #[error("the tables at {place} can't be reached: {}", one_line(source))]
+    Unreachable {
+        /// Where they lie.
+        place: String,
+        /// What the store said.
+        source: object_store::Error,
     },
     /// A column has a type that Delta tables don't hold without changing it.
     #[error(

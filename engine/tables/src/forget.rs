@@ -1,7 +1,6 @@
 //! How does a person's data leave the tables, on request or when its time is over?
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use datafusion::execution::SessionState;
@@ -13,7 +12,7 @@ use proprio_core::schema::TIME;
 use crate::catalog;
 use crate::cold::Cold;
 use crate::error::TablesError;
-use crate::reader::delta_tables;
+use crate::place::Place;
 use crate::schema::{RIG, SESSION};
 use crate::store::{Inner, Store, to_its_end};
 
@@ -23,7 +22,7 @@ const SESSIONS_AT_ONCE: usize = 64;
 /// Rows that were removed, by table; a table that lost none is absent.
 pub type Removed = BTreeMap<String, u64>;
 
-/// Removes every row of some sessions from every table of a data directory that no engine has open, and what the disk holds
+/// Removes every row of some sessions from every table of a place that no engine has open, and what it holds
 /// of them beside. May be called again, and goes on where a call before was stopped.
 ///
 /// What stays of a session is its name in the application id of its rebuilds (`<run_id>/<session>`), and what rows of other
@@ -31,11 +30,11 @@ pub type Removed = BTreeMap<String, u64>;
 ///
 /// # Errors
 /// The first table's that can't be changed.
-pub async fn forget_sessions(data: &Path, sessions: &[String]) -> Result<Removed, TablesError> {
+pub async fn forget_sessions(place: &Place, sessions: &[String]) -> Result<Removed, TablesError> {
     let session = catalog::session()?;
     let mut removed = Removed::new();
-    for (name, path) in delta_tables(&data.join("tables"))? {
-        let cold = Cold::open(&path, &name).await?;
+    for (name, place) in place.tables(|_| false).await? {
+        let cold = Cold::open(&place, &name).await?;
         let (cold, rows) = without_sessions(cold, sessions, &session).await?;
         cold.scrubbed(sessions).await?;
         count(&mut removed, &name, rows);

@@ -1,47 +1,52 @@
 //! How are tables asked when no process writes them?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use futures::future::try_join_all;
 use proprio_core::table::system;
 
 use crate::catalog::{self, Answer, Catalog};
 use crate::cold::Cold;
 use crate::error::TablesError;
+use crate::place::Place;
 use crate::provider::PinnedTable;
 use crate::schema;
 use crate::visible::{self, ColdFacts};
 
-/// The Delta tables of a data directory, at the versions they had when it was opened.
+/// The Delta tables of a place, at the versions they had when it was opened.
 #[derive(Debug)]
 pub struct Reader {
     catalog: Catalog,
 }
 
 impl Reader {
-    /// Opens every table under `<data>/tables`.
+    /// Opens every table that lies there.
     ///
     /// # Errors
     /// When there is none, or one can't be read.
-    pub async fn open(data: &Path) -> Result<Self, TablesError> {
-        let folder = data.join("tables");
+    pub async fn open(place: &Place) -> Result<Self, TablesError> {
         let session = catalog::session()?;
-        let mut paths: Vec<(String, PathBuf)> = delta_tables(&folder)?.into_iter().collect();
-        if paths.is_empty() {
-            return Err(TablesError::NoTables { path: folder });
+        let places = place.tables(|_| false).await?;
+        if places.is_empty() {
+            return Err(TablesError::NoTables { place: place.to_string() });
         }
         // The order that `round` says: what hides a run is never older than its rows, what shows it never newer.
-        paths.sort_by_key(|(name, _)| match name.as_str() {
+        let turn = |name: &str| match name {
             system::ADOPTIONS => 0,
             system::LINEAGE => 2,
             _ => 1,
-        });
+        };
         let mut tables = BTreeMap::new();
         let mut facts = Vec::new();
-        for (name, path) in paths {
-            let cold = Cold::open(&path, &name).await?;
-            if [system::ADOPTIONS, system::LINEAGE].contains(&name.as_str()) {
+        let mut opened = Vec::with_capacity(places.len());
+        for now in 0..3 {
+            let due = places.iter().filter(|(name, _)| turn(name) == now);
+            opened.extend(try_join_all(due.map(|(name, place)| Cold::open(place, name))).await?);
+        }
+        for cold in opened {
+            let name = cold.name.clone();
+            if turn(&name) != 1 {
                 facts.extend(ColdFacts::default().at(&name, &cold, &session).await?.iter().cloned());
             }
             tables.insert(name, PinnedTable { schema: cold.schema, hot: Vec::new(), cold: Some(cold.scan), shown: None, seen: None });
@@ -70,20 +75,4 @@ impl Reader {
     pub async fn query(&self, sql: &str) -> Result<Answer, TablesError> {
         self.catalog.query(sql).await
     }
-}
-
-pub(crate) fn delta_tables(folder: &Path) -> Result<BTreeMap<String, PathBuf>, TablesError> {
-    let entries = match std::fs::read_dir(folder) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
-        Err(source) => return Err(TablesError::Io { path: folder.to_owned(), source }),
-    };
-    let mut found = BTreeMap::new();
-    for entry in entries {
-        let entry = entry.map_err(|source| TablesError::Io { path: folder.to_owned(), source })?;
-        if entry.path().join("_delta_log").is_dir() {
-            found.insert(entry.file_name().to_string_lossy().into_owned(), entry.path());
-        }
-    }
-    Ok(found)
 }

@@ -95,6 +95,6 @@ impl Cold {
         let version = commit.await.map_err(TablesError::delta(&self.name))?.version();
         self.table.update_state().await.map_err(TablesError::delta(&self.name))?;
         self.sync(log_files(version)).await?;
-        Self::pinned(&self.name, &self.path, self.table)
+        Self::pinned(&self.name, &self.place, self.table)
     }
 }

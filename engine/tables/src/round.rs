@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow_array::RecordBatch;
+use futures::future::join_all;
 use proprio_core::table::system::{ADOPTIONS, LINEAGE};
 
 use crate::cold::Cold;
 use crate::error::TablesError;
-use crate::reader;
 use crate::state::Table;
 use crate::store::Inner;
 use crate::visible::{ColdFacts, Fact};
@@ -120,20 +120,19 @@ impl Inner {
         if !self.follows {
             held.retain(|name, _| attempted.contains(name));
         } else if let Some(cold) = held.remove(ADOPTIONS) {
-            looked.see(ADOPTIONS, &cold).await;
+            looked.seen(ADOPTIONS, cold.newer().await);
             let cold = looked.newer.get(ADOPTIONS).unwrap_or(&cold);
             looked.adoptions = round.adoptions.at(ADOPTIONS, cold, &self.session).await?;
         }
-        for (name, cold) in held.iter().filter(|(name, _)| *name != LINEAGE || !self.follows) {
-            looked.see(name, cold).await;
-        }
+        let others = held.iter().filter(|(name, _)| *name != LINEAGE || !self.follows);
+        // Side by side: an object store takes its time for each.
+        let newer = join_all(others.map(|(name, cold)| async move { (name, cold.newer().await) })).await;
+        newer.into_iter().for_each(|(name, newer)| looked.seen(name, newer));
         if self.follows {
-            for (name, path) in reader::delta_tables(&self.folder)? {
-                if !held.contains_key(&name) && name != ADOPTIONS {
-                    // One that is being made by another process is found the next time.
-                    if let Ok(cold) = Cold::open(&path, &name).await {
-                        looked.found.insert(name, Table::open(cold, &self.app_id, false).await?);
-                    }
+            for (name, place) in self.place.tables(|name| held.contains_key(name) || name == ADOPTIONS).await? {
+                // One that is being made by another process is found the next time.
+                if let Ok(cold) = Cold::open(&place, &name).await {
+                    looked.found.insert(name, Table::open(cold, &self.app_id, false).await?);
                 }
             }
         }
@@ -268,8 +267,8 @@ impl Looked {
         }
     }
 
-    async fn see(&mut self, name: &str, cold: &Cold) {
-        match cold.newer().await {
+    fn seen(&mut self, name: &str, newer: Result<Option<Cold>, TablesError>) {
+        match newer {
             Ok(Some(newer)) => drop(self.newer.insert(name.to_owned(), newer)),
             Ok(None) => {}
             Err(error) => drop(self.failed.insert(name.to_owned(), error)),

@@ -106,6 +106,7 @@ impl ColdScan {
 
         let runtime = session.runtime_env();
         let store_url = store_url(&self.version.table)?;
+        runtime.register_object_store(store_url.as_ref(), self.version.table.log_store().root_object_store(None));
         // Footers are kept from query to query.
         let readers =
             CachedParquetFileReaderFactory::new(runtime.object_store(&store_url)?, runtime.cache_manager.get_file_metadata_cache());

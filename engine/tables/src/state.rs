@@ -25,7 +25,8 @@ pub(crate) struct Tables {
     pub(crate) by_name: BTreeMap<String, Table>,
     /// Newest position whose rows have all been appended.
     pub(crate) position: i64,
-    /// Position of the last commit round of this process.
+    /// Position of the last commit round of this process; −1 before the first. Tables may have come further: recovery commits again
+    /// from the first position on that any of them lacks.
     pub(crate) committed: i64,
     pub(crate) last_round: Instant,
     /// How long rows wait for a round.
@@ -65,6 +66,11 @@ impl Shown {
         for said in [&mut self.said, &mut self.waiting] {
             said.retain(|fact| !fact.is_of(sessions));
         }
+    }
+
+    /// Whether a run of a session has been named.
+    pub(crate) fn names(&self, session: &str, run_id: &str) -> bool {
+        self.lineage.iter().chain(&self.said).any(|fact| fact.is_run(session, run_id))
     }
 
     /// What a table's rows meet that are shown.
@@ -141,7 +147,7 @@ impl Tables {
         Self {
             by_name,
             position,
-            committed: position,
+            committed: -1,
             last_round: now,
             commit_every: COMMIT_INTERVAL,
             looked: now,
@@ -185,6 +191,15 @@ impl Tables {
             self.reached = Some(Arc::new(reached));
         }
         Ok(())
+    }
+
+    /// Takes in how far the rig has come, with the rows that say so.
+    pub(crate) fn reach(&mut self, reached: Reached) {
+        if reached.position > self.position {
+            self.reaching = Some(reached);
+        } else {
+            (self.reached, self.reaching) = (Some(Arc::new(reached)), None);
+        }
     }
 
     /// Takes rows of an operational table in.

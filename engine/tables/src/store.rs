@@ -1,7 +1,6 @@
 //! How do a rig's rows get in: hot at once, and into Delta at each commit round?
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -14,6 +13,7 @@ use crate::catalog::{self, Answer, Catalog};
 use crate::cold::Cold;
 use crate::error::TablesError;
 use crate::live::Bell;
+use crate::place::Place;
 use crate::round::Round;
 use crate::schema;
 use crate::state::{self, Table, Tables, Wanted};
@@ -23,7 +23,7 @@ pub const COMMIT_INTERVAL: Duration = Duration::from_secs(10);
 /// A commit is due when the hot rows hold this many bytes.
 pub const COMMIT_BYTES: usize = 32 << 20;
 
-/// The tables of a data directory, open for writing one rig's rows. [`append`](Self::append) from the worker's thread,
+/// The tables of a place, open for writing one rig's rows. [`append`](Self::append) from the worker's thread,
 /// everything else from anywhere: locks are held for moving pointers alone.
 #[derive(Debug)]
 pub struct Store {
@@ -37,7 +37,7 @@ pub(crate) struct Inner {
     pub(crate) app_id: String,
     /// Whether the versions that other processes make are taken in, and which runs are shown is known.
     pub(crate) follows: bool,
-    pub(crate) folder: PathBuf,
+    pub(crate) place: Place,
     pub(crate) session: SessionState,
     pub(crate) tables: Mutex<Tables>,
     /// One commit round, refresh, declaration or removal at a time.
@@ -50,13 +50,14 @@ pub(crate) struct Inner {
 }
 
 impl Store {
-    /// Opens the tables for a rig that runs: `<data>/tables/<name>` for each spec and each system table is opened, created or
+    /// Opens the tables for a rig that runs: the table of each spec and each system table is opened, created or
     /// widened. Tables, columns and rows that other processes commit appear in its catalogs within a second or a round.
     ///
     /// # Errors
-    /// A name or type that can't be stored, a column that holds another type or unit already, or Delta's own.
-    pub async fn open(data: &Path, rig: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
-        let store = Self::opened(data, rig, rig, specs, true).await?;
+    /// A name or type that can't be stored, a column that holds another type or unit already, a place that can't be reached, or Delta's
+    /// own.
+    pub async fn open(place: &Place, rig: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
+        let store = Self::opened(place, rig, rig, specs, true).await?;
         let mut round = store.inner.round.lock().await;
         let looked = store.inner.look(&mut round).await?;
         store.inner.finish(&mut round, looked, BTreeMap::new()).await?;
@@ -69,16 +70,17 @@ impl Store {
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub async fn open_as(data: &Path, rig: &str, app_id: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
-        Self::opened(data, rig, app_id, specs, false).await
+    pub async fn open_as(place: &Place, rig: &str, app_id: &str, specs: &[TableSpec]) -> Result<Self, TablesError> {
+        Self::opened(place, rig, app_id, specs, false).await
     }
 
-    async fn opened(data: &Path, rig: &str, app_id: &str, specs: &[TableSpec], follows: bool) -> Result<Self, TablesError> {
+    async fn opened(place: &Place, rig: &str, app_id: &str, specs: &[TableSpec], follows: bool) -> Result<Self, TablesError> {
+        place.check().await?;
         let inner = Inner {
             rig: rig.to_owned(),
             app_id: app_id.to_owned(),
             follows,
-            folder: data.join("tables"),
+            place: place.clone(),
             session: catalog::session()?,
             tables: Mutex::new(Tables::new(BTreeMap::new(), follows)),
             round: tokio::sync::Mutex::default(),
@@ -110,10 +112,15 @@ impl Store {
         Ok(bytes)
     }
 
-    /// Says how far the rig will have come once the rows up to `reached.position` have been appended, which happens next: live
+    /// Whether anybody wants to know how far the rig has come: who follows the tables, or is about to.
+    pub fn wants_reach(&self) -> bool {
+        self.inner.lock().followers.listen()
+    }
+
+    /// Says how far the rig has come once the rows up to `reached.position` are appended, which they are or will be next: live
     /// queries emit their windows by it.
     pub fn reach(&self, reached: Reached) {
-        self.inner.lock().reaching = Some(reached);
+        self.inner.lock().reach(reached);
     }
 
     /// Takes rows of an operational table in, whatever their position. They are committed with the next round.
@@ -168,6 +175,11 @@ impl Store {
         positions.sort_unstable();
         positions.dedup();
         positions
+    }
+
+    /// Whether `lineage` holds a run of a session, as far as this store has looked or was told.
+    pub fn names(&self, session: &str, run_id: &str) -> bool {
+        self.inner.lock().shown.names(session, run_id)
     }
 
     /// Bytes of the rows that wait for a commit.
@@ -244,7 +256,7 @@ impl Inner {
 
     async fn open_tables(&self, wanted: BTreeMap<String, Wanted>) -> Result<BTreeMap<String, Table>, TablesError> {
         let opened = wanted.into_iter().map(|(name, Wanted { columns, high_rate, operational })| async move {
-            let cold = Cold::open_or_create(&self.folder.join(&name), &name, &columns, high_rate).await?;
+            let cold = Cold::open_or_create(&self.place.table(&name), &name, &columns, high_rate).await?;
             Ok::<_, TablesError>((name, Table::open(cold, &self.app_id, operational).await?))
         });
         Ok(futures::future::try_join_all(opened).await?.into_iter().collect())

@@ -1,6 +1,5 @@
 //! How are tables kept in order: small files merged, old ones deleted, and what do they take up?
 
-use std::path::Path;
 use std::sync::Arc;
 
 use proprio_core::TimeNs;
@@ -9,7 +8,7 @@ use crate::catalog;
 use crate::cold::Cold;
 use crate::error::TablesError;
 use crate::merge::{Merge, Merged};
-use crate::reader::delta_tables;
+use crate::place::Place;
 use crate::rewrite::Pace;
 use crate::round::Looked;
 use crate::store::{Inner, Store, to_its_end};
@@ -31,14 +30,14 @@ pub struct TableSize {
     pub newest_ns: Option<TimeNs>,
 }
 
-/// The tables of a data directory and what they take up.
+/// The tables of a place and what they take up.
 ///
 /// # Errors
 /// The first table's that can't be read.
-pub async fn table_sizes(data: &Path) -> Result<Vec<TableSize>, TablesError> {
+pub async fn table_sizes(place: &Place) -> Result<Vec<TableSize>, TablesError> {
     let mut sizes = Vec::new();
-    for (table, path) in delta_tables(&data.join("tables"))? {
-        let cold = Cold::open(&path, &table).await?;
+    for (table, place) in place.tables(|_| false).await? {
+        let cold = Cold::open(&place, &table).await?;
         let files = cold.scan.files()?;
         let places = 0..files.list.len();
         let times = || places.clone().filter_map(|file| files.times(file));
@@ -54,15 +53,15 @@ pub async fn table_sizes(data: &Path) -> Result<Vec<TableSize>, TablesError> {
     Ok(sizes)
 }
 
-/// Merges small files of every table of a data directory that no engine has open, down to what a merge can do.
+/// Merges small files of every table of a place that no engine has open, down to what a merge can do.
 ///
 /// # Errors
 /// The first table's that can't be changed.
-pub async fn merge_tables(data: &Path) -> Result<Merged, TablesError> {
+pub async fn merge_tables(place: &Place) -> Result<Merged, TablesError> {
     let session = catalog::session()?;
     let mut merged = Merged::default();
-    for (name, path) in delta_tables(&data.join("tables"))? {
-        let mut cold = Cold::open(&path, &name).await?;
+    for (name, place) in place.tables(|_| false).await? {
+        let mut cold = Cold::open(&place, &name).await?;
         let before = merged;
         while let Some(merge) = cold.merging(None, 2, Pace::Swift, &session).await? {
             // Another process changed the table: it is looked at anew the next time.
@@ -77,13 +76,13 @@ pub async fn merge_tables(data: &Path) -> Result<Merged, TablesError> {
     Ok(merged)
 }
 
-/// Deletes the files of a data directory's tables that no version has named for a week, at `now_ns`.
+/// Deletes the files of a place's tables that no version has named for a week, at `now_ns`.
 ///
 /// # Errors
 /// The first table's that can't be changed.
-pub async fn vacuum_tables(data: &Path, now_ns: TimeNs) -> Result<(), TablesError> {
-    for (name, path) in delta_tables(&data.join("tables"))? {
-        Cold::open(&path, &name).await?.vacuumed(now_ns).await?;
+pub async fn vacuum_tables(place: &Place, now_ns: TimeNs) -> Result<(), TablesError> {
+    for (name, place) in place.tables(|_| false).await? {
+        Cold::open(&place, &name).await?.vacuumed(now_ns).await?;
     }
     Ok(())
 }

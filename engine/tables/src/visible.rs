@@ -43,6 +43,10 @@ enum Said {
 }
 
 impl Fact {
+    pub(crate) fn is_run(&self, session: &str, of: &str) -> bool {
+        self.session == session && matches!(&self.said, Said::Ran { run_id, .. } if run_id == of)
+    }
+
     pub(crate) fn is_of(&self, sessions: &[String]) -> bool {
         sessions.contains(&self.session)
     }

@@ -17,6 +17,7 @@ use serde::Serialize;
 use crate::again::{Again, Files};
 use crate::ask;
 use crate::engine::audit::Audit;
+use crate::place;
 use crate::recorded::{Extent, all};
 use crate::running::Running;
 use crate::selection::{Selection, SessionsArg};
@@ -191,7 +192,7 @@ async fn held(data: &Path) -> anyhow::Result<BTreeMap<String, Held>> {
 
 /// What the disk holds, which a running engine may not have looked at yet; and what it holds that is not committed yet.
 async fn everywhere(data: &Path, sql: &str) -> anyhow::Result<ask::Rows> {
-    let mut rows = ask::rows(Reader::open(data).await?.catalog(), sql).await?;
+    let mut rows = ask::rows(Reader::open(&place::of(data)?).await?.catalog(), sql).await?;
     if let Some(running) = Running::find(data) {
         rows.extend(ask::rows_of_engine(&running, sql).await?);
     }
@@ -207,7 +208,7 @@ impl Held {
 
 /// Writes a rig's adoptions in one commit, and who made them into the audit.
 async fn write(args: &Args, rig: &str, adopted: impl Iterator<Item = (&String, &BTreeSet<String>)>) -> anyhow::Result<()> {
-    let store = Store::open_as(&args.data, rig, APPLICATION, &[]).await?;
+    let store = Store::open_as(&place::of(&args.data)?, rig, APPLICATION, &[]).await?;
     let before = store.committed_position(system::ADOPTIONS).unwrap_or(-1);
     // The newest adoption holds, also when the clock was set back.
     let now_ns = ArrivalClock::start().now_ns().max(before + 1);

@@ -9,7 +9,6 @@ use proprio_core::table::system::audit_kind;
 use proprio_core::{Decision, Instrument, Note, TimeNs};
 use proprio_recording::{Amendment, Folder, Texts, amend, amendments};
 use proprio_runtime::{RIG_TEXT, load_rig};
-use proprio_tables::Store;
 use proprio_zenoh::ArrivalClock;
 use serde::Serialize;
 
@@ -167,9 +166,7 @@ async fn audit(args: &Args, session: &Extent, number: u32, amendment: &Amendment
     let what = Some(session.id.as_str());
     let detail = Some(format!("amendment {number}: {}", summary(amendment)));
     let row = Audit { kind: audit_kind::AMEND, who: Some(&args.who), subject: session.subject.as_deref(), what, detail };
-    let store = Store::open_as(&args.data, &session.rig, APPLICATION, &[]).await?;
-    store.append_operational(&row.chunk(amendment.entered_ns, &session.id, "", 0))?;
-    Ok(store.commit(0).await?)
+    crate::engine::audit::write(&args.data, &session.rig, APPLICATION, &row.chunk(amendment.entered_ns, &session.id, "", 0)).await
 }
 
 fn listed((amendment, number): (&Amendment, usize)) -> Listed<'_> {

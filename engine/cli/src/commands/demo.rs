@@ -74,6 +74,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         pipeline,
         data: args.data.clone(),
+        tables: None,
         disk: None,
         zenoh,
         metrics: None,

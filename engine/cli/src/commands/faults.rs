@@ -113,8 +113,9 @@ impl Outcome {
             tally.scripts, tally.power_cuts, tally.from_snapshot, tally.recovered_messages
         );
         println!(
-            "  {} reloads, {} takeovers by another build, {} messages dropped while the disk was full, {} acknowledged starts",
-            tally.reloads, tally.takeovers, tally.overflowed, tally.acknowledged
+            "  {} reloads, {} takeovers by another build, {} power cuts in rounds of a recovery, {} messages dropped while the disk was full, \
+             {} acknowledged starts",
+            tally.reloads, tally.takeovers, tally.rounds_cut, tally.overflowed, tally.acknowledged
         );
         println!("{}", if failures.is_empty() { "every promise held" } else { "PROMISES WERE BROKEN" });
     }

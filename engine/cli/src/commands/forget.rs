@@ -6,11 +6,12 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use proprio_core::control::{Forgotten, Reply, Request};
 use proprio_recording::Folder;
-use proprio_tables::{Reader, Store, TablesError, forget_sessions};
+use proprio_tables::{Reader, TablesError, forget_sessions};
 use proprio_zenoh::ArrivalClock;
 
 use super::connect::EngineArgs;
 use crate::forget::{Theirs, audit, find, from_recordings, summary};
+use crate::place;
 use crate::recorded::rigs;
 
 /// How long a running engine may take: tables that held the person are written anew.
@@ -70,7 +71,7 @@ async fn show(args: &Args) -> anyhow::Result<ExitCode> {
 
 /// What the data directory holds of the person.
 async fn theirs(args: &Args) -> anyhow::Result<Theirs> {
-    let reader = match Reader::open(&args.engine.data).await {
+    let reader = match Reader::open(&place::of(&args.engine.data)?).await {
         Err(TablesError::NoTables { .. }) => None,
         reader => Some(reader?),
     };
@@ -93,14 +94,13 @@ async fn by_ourselves(args: &Args) -> anyhow::Result<Forgotten> {
     let theirs = theirs(args).await?;
     let (data, disk) = (&args.engine.data, Folder::new(&args.engine.data));
     let ids: Vec<String> = theirs.sessions.iter().cloned().collect();
-    let rows = forget_sessions(data, &ids).await.context("the tables still hold some of it: ask again")?;
+    let rows = forget_sessions(&place::of(data)?, &ids).await.context("the tables still hold some of it: ask again")?;
     let recordings = from_recordings(&disk, &theirs.sessions).context("the recordings still hold some of it: ask again")?;
     let forgotten = summary(&theirs.sessions, recordings, rows);
     let now_ns = ArrivalClock::start().now_ns();
     let rig = rigs(&disk)?.into_iter().next().unwrap_or_default();
-    let store = Store::open_as(data, &rig, APPLICATION, &[]).await?;
-    store.append_operational(&audit(&forgotten, &args.subject, args.who.as_deref(), now_ns))?;
-    store.commit(0).await.context("it was removed, but the audit can't be written")?;
+    let row = audit(&forgotten, &args.subject, args.who.as_deref(), now_ns);
+    crate::engine::audit::write(data, &rig, APPLICATION, &row).await.context("it was removed, but the audit can't be written")?;
     Ok(forgotten)
 }
 

@@ -10,13 +10,14 @@ use anyhow::Context as _;
 use proprio_core::TimeNs;
 use proprio_core::table::system::origin;
 use proprio_recording::{Disk, Folder, Gone};
-use proprio_tables::{Reader, TablesError};
+use proprio_tables::{Place, Reader, TablesError};
 use serde::Serialize;
 use tokio::runtime::Handle;
 
 use super::publishing::bar;
 use crate::again::{Again, Files};
 use crate::ask;
+use crate::place;
 use crate::rebuild::{Rebuild, Rebuilt};
 use crate::recorded::{Extent, all, rigs};
 use crate::running::Running;
@@ -74,6 +75,7 @@ struct Work<'a> {
     /// (session, run) of the rows that are there from when they were live.
     live: BTreeSet<(String, String)>,
     is_engine_there: bool,
+    place: Place,
     runtime: &'a Handle,
 }
 
@@ -94,7 +96,7 @@ pub fn run(args: Args) -> anyhow::Result<ExitCode> {
     let runtime = super::runtime()?;
     let live = runtime.block_on(live_runs(&args))?;
     let is_engine_there = Running::find(&args.data).is_some();
-    let work = Work { args: &args, disk, files, live, is_engine_there, runtime: runtime.handle() };
+    let work = Work { args: &args, disk, files, live, is_engine_there, place: place::of(&args.data)?, runtime: runtime.handle() };
     let outcome = Outcome { sessions: work.all(found) };
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
@@ -125,7 +127,7 @@ fn chosen(args: &Args, disk: &dyn Disk, files: &Files) -> anyhow::Result<Vec<Ext
 
 /// The runs that have rows from when they were live, with their sessions.
 async fn live_runs(args: &Args) -> anyhow::Result<BTreeSet<(String, String)>> {
-    let reader = match Reader::open(&args.data).await {
+    let reader = match Reader::open(&place::of(&args.data)?).await {
         Err(TablesError::NoTables { .. }) => return Ok(BTreeSet::new()),
         reader => reader?,
     };
@@ -195,7 +197,7 @@ impl Work<'_> {
             outcome.skipped = Some("this very run was live in it: its rows are there, and could not be told from these");
             return Ok(());
         }
-        let rebuild = Rebuild { disk: &self.disk, data: &self.args.data, session, again: &again, runtime: self.runtime };
+        let rebuild = Rebuild { disk: &self.disk, place: &self.place, session, again: &again, runtime: self.runtime };
         match rebuild.run(heard)? {
             None => outcome.skipped = Some("already there"),
             Some(Rebuilt { rows, undeclared, duration_s, took_s }) => {

@@ -151,7 +151,7 @@ async fn replay(args: &Args, disk: &Arc<dyn Disk>, rig: &str, session: &SessionE
     progress.finish_and_clear();
     if let Some(verify) = verify {
         let comparing = Instant::now();
-        let reader = Reader::open(&args.data).await.context("the tables can't be read")?;
+        let reader = Reader::open(&crate::place::of(&args.data)?).await.context("the tables can't be read")?;
         outcome.difference = verify.compare(&reader, &history.runs).await?;
         outcome.identical = Some(outcome.difference.is_none());
         if let Some(difference) = &mut outcome.difference {

@@ -26,6 +26,10 @@ pub struct Args {
     /// Data directory: recording and tables.
     #[arg(long, default_value = "data", value_name = "DIR")]
     data: PathBuf,
+    /// Keep the tables elsewhere: in a folder, or at `s3://<bucket>/<prefix>` of a store that speaks S3, which AWS_ACCESS_KEY_ID,
+    /// AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT_URL and their like open. The data directory remembers it.
+    #[arg(long, value_name = "PLACE", env = "PROPRIO_TABLES")]
+    tables: Option<String>,
     /// Serve Prometheus metrics and a health check here.
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, default_missing_value = "127.0.0.1:9464")]
     metrics: Option<SocketAddr>,
@@ -60,6 +64,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let options = Options {
         pipeline: args.pipeline.clone(),
         data: args.data.clone(),
+        tables: args.tables.clone(),
         disk: None,
         zenoh: args.network.options(),
         metrics: args.metrics,

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use proprio_serve::{Addresses, Doors, Options, Tables};
 
+use crate::place::DataArgs;
 use crate::running::Running;
 
 /// Where the tables are asked by other people's programs; on this machine's loopback by default.
@@ -53,19 +54,20 @@ impl DoorArgs {
 /// Serves the tables of a data directory in which no rig runs, until Ctrl-C or SIGTERM; a running rig serves them itself.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Data directory.
-    #[arg(long, default_value = "data", value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     #[command(flatten)]
     doors: DoorArgs,
 }
 
 /// Serves until it is told to stop.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    if let Some(Running { pid, doors: Some(doors), .. }) = &Running::find(&args.data) {
-        bail!("process {pid} runs a rig in {} and serves its tables already, at {}", args.data.display(), doors.http);
+    if args.data.is_of_data()
+        && let Some(Running { pid, doors: Some(doors), .. }) = &Running::find(&args.data.data)
+    {
+        bail!("process {pid} runs a rig in {} and serves its tables already, at {}", args.data.data.display(), doors.http);
     }
-    let tables = Tables::resting(args.data.clone()).await?;
+    let tables = Tables::resting(args.data.place()?).await?;
     let doors = Doors::open(&args.doors.options(), tables)?;
     print(doors.addresses());
     super::run::wait_for_signal().await?;

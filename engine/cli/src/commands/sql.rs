@@ -8,6 +8,7 @@ use std::time::Duration;
 use proprio_tables::Format;
 
 use super::connect::ConnectArgs;
+use crate::place::DataArgs;
 use crate::shell::{Asked, Shell, Show};
 
 /// Asks the tables in SQL: the running engine, with every row up to now, or the data directory when none runs.
@@ -19,9 +20,8 @@ use crate::shell::{Asked, Shell, Show};
 pub struct Args {
     /// The statement, such as `SELECT * FROM imu_latest`; a shell when absent.
     query: Option<String>,
-    /// Data directory.
-    #[arg(long, default_value = "data", value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     /// How answers are written: table, csv, json, arrow (IPC stream) or parquet.
     #[arg(long, default_value = "table", value_name = "FORMAT")]
     format: Format,

@@ -1,6 +1,5 @@
 //! `proprio tables`: what the tables take up, and their files put in order when no engine runs.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -9,6 +8,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use proprio_tables::{Format, TableSize, TablesError, merge_tables, table_sizes, vacuum_tables};
 use proprio_zenoh::ArrivalClock;
 
+use crate::place::DataArgs;
 use crate::running::Running;
 use crate::shell::Show;
 
@@ -17,9 +17,8 @@ use crate::shell::Show;
 /// A running engine merges small files and deletes old ones by itself. Without one, `--merge` and `--vacuum` do it here.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Data directory.
-    #[arg(long, default_value = "data", value_name = "DIR")]
-    data: PathBuf,
+    #[command(flatten)]
+    data: DataArgs,
     /// Merge small files into large ones first; no row changes.
     #[arg(long)]
     merge: bool,
@@ -37,20 +36,22 @@ pub struct Args {
 /// When there are no tables, an engine has them open, or a file can't be written.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     if (args.merge || args.vacuum)
-        && let Some(running) = Running::find(&args.data)
+        && args.data.is_of_data()
+        && let Some(running) = Running::find(&args.data.data)
     {
-        bail!("rig {} is running on {} and does this by itself: leave out --merge and --vacuum", running.rig, args.data.display());
+        bail!("rig {} is running on {} and does this by itself: leave out --merge and --vacuum", running.rig, args.data.data.display());
     }
+    let place = args.data.place()?;
     if args.merge {
-        let merged = merge_tables(&args.data).await?;
+        let merged = merge_tables(&place).await?;
         eprintln!("merged {} files into {}, {} rows", merged.files, merged.into, merged.rows);
     }
     if args.vacuum {
-        vacuum_tables(&args.data, ArrivalClock::start().now_ns()).await?;
+        vacuum_tables(&place, ArrivalClock::start().now_ns()).await?;
     }
-    let sizes = table_sizes(&args.data).await?;
+    let sizes = table_sizes(&place).await?;
     if sizes.is_empty() {
-        return Err(TablesError::NoTables { path: args.data.join("tables") }.into());
+        return Err(TablesError::NoTables { place: place.to_string() }.into());
     }
     Show::new(if args.json { Format::Json } else { Format::Table }).answer(&[rows(&sizes)?])?;
     Ok(ExitCode::SUCCESS)

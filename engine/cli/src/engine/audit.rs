@@ -1,10 +1,14 @@
 //! What was done and by whom, as rows of `audit`: an operational table, outside the law of same bytes.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, StringArray};
 use proprio_core::table::system;
 use proprio_core::{TableChunk, TimeNs, rows};
+use proprio_tables::Store;
+
+use crate::place;
 
 /// One thing that was done.
 #[derive(Clone, Debug, Default)]
@@ -36,4 +40,15 @@ impl Audit<'_> {
             position,
         }
     }
+}
+
+/// Commits one row to the tables of a data directory, by a command that runs beside an engine or without one; `application` is
+/// Delta's name for it.
+///
+/// # Errors
+/// When the tables can't be written.
+pub async fn write(data: &Path, rig: &str, application: &str, row: &TableChunk) -> anyhow::Result<()> {
+    let store = Store::open_as(&place::of(data)?, rig, application, &[]).await?;
+    store.append_operational(row)?;
+    Ok(store.commit(0).await?)
 }

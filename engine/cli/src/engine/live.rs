@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use proprio_core::control::Ack;
@@ -22,6 +23,8 @@ use super::sink::Sink;
 
 /// Rows that may wait for a commit; beyond it nothing more is taken in until one succeeds.
 const HOT_BYTES_MAX: usize = 256 << 20;
+/// How long the disk may take for the word that another build takes a session over.
+const DURABLE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a commit round that failed waits before it is tried again.
 const ROUND_AGAIN_NS: i64 = 1_000_000_000;
 
@@ -53,9 +56,14 @@ impl Live {
     /// # Errors
     /// When the recording can't be read, or rows don't fit their tables.
     pub fn open(plan: Arc<Plan>, parts: Parts, now_ns: TimeNs) -> anyhow::Result<(Self, Recovered)> {
-        let Parts { recorder, sink, snapshots, disk } = parts;
+        let Parts { mut recorder, sink, snapshots, disk } = parts;
         let mut snapshots = snapshots.lock().unwrap_or_else(PoisonError::into_inner);
-        let (fold, recovered) = recovery::recover(plan.clone(), &disk, &mut snapshots, &*sink)?;
+        let mut take_over = |plan: &Plan, known: &BTreeMap<String, i64>| {
+            let start = begin(&mut recorder, plan, Some(known.clone()), now_ns);
+            let is_durable = is_durable_soon(&mut recorder, start.position);
+            (start, is_durable)
+        };
+        let (fold, mut recovered) = recovery::recover(plan.clone(), &disk, &mut snapshots, &*sink, &mut take_over)?;
         drop(snapshots);
         let liveness = Liveness::resumed(&fold.plan().rig, &recovered.sources, now_ns);
         let mut live = Self {
@@ -69,13 +77,8 @@ impl Live {
         };
         // What was open goes on under its own files first.
         let recorded = live.fold.plan().clone();
-        live.recorder.begin_segment(&recorded.rig, &texts(&recorded));
-        let start = Decision::EngineStart {
-            anchor_utc_ns: now_ns,
-            run_id: live.fold.run_id().to_owned(),
-            takes_over: recovered.takes_over.clone(),
-        };
-        live.decide(vec![start], now_ns)?;
+        let start = recovered.start.take().unwrap_or_else(|| begin(&mut live.recorder, &recorded, None, now_ns));
+        live.advance(&[start])?;
         if texts(&plan) != texts(live.fold.plan()) {
             live.reload(&plan, now_ns)?;
         }
@@ -301,13 +304,20 @@ impl Live {
     fn advance(&mut self, messages: &[Recorded]) -> anyhow::Result<Vec<Alert>> {
         let Some(last) = messages.last() else { return Ok(Vec::new()) };
         let chunks = self.fold.advance(messages)?;
-        self.sink.reach(self.fold.worker().reached());
+        self.tell_how_far();
         self.sink.append(&chunks, last.position).context("rows can't be taken into the tables")?;
         for chunk in &chunks {
             *self.table_rows.entry(chunk.table.clone()).or_default() += chunk.rows.num_rows() as u64;
         }
         self.pending.add(last.position, self.fold.worker().sequences());
         self.alerts(&chunks, last.log_time_ns)
+    }
+
+    /// Tells who follows the tables how far the rig has come.
+    pub fn tell_how_far(&self) {
+        if self.sink.wants_reach() {
+            self.sink.reach(self.fold.worker().reached());
+        }
     }
 
     /// The alerts among the rows, each with its row of `audit`.
@@ -323,6 +333,23 @@ impl Live {
         }
         Ok(alerts)
     }
+}
+
+/// Records the engine's start under a plan.
+fn begin(recorder: &mut Recorder, plan: &Plan, takes_over: Option<BTreeMap<String, i64>>, now_ns: TimeNs) -> Recorded {
+    recorder.begin_segment(&plan.rig, &texts(plan));
+    let start = Decision::EngineStart { anchor_utc_ns: now_ns, run_id: crate::lineage::run_id(plan), takes_over };
+    recorder.append(Event::Decision(start), now_ns)
+}
+
+/// Whether what was recorded up to a position is on the disk, which it is within moments unless the disk refuses.
+fn is_durable_soon(recorder: &mut Recorder, position: i64) -> bool {
+    let give_up = Instant::now() + DURABLE_WITHIN;
+    recorder.seal();
+    while recorder.durable_position() < position && recorder.trouble().is_none() && Instant::now() < give_up {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    recorder.durable_position() >= position
 }
 
 /// What [`Live`] works with.

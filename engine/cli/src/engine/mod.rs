@@ -35,6 +35,7 @@ use proprio_zenoh::{
     AckPublisher, ArrivalClock, ControlServer, Egress, Ingress, Session, SessionOptions, SqlAnswer, SqlHandler, SqlServer,
 };
 
+use crate::place;
 use crate::running::Running;
 use live::{Live, Parts, texts};
 use metrics::Metrics;
@@ -47,6 +48,8 @@ pub struct Options {
     pub pipeline: PathBuf,
     /// Data directory.
     pub data: PathBuf,
+    /// Where the tables are to lie, when not where the data directory says.
+    pub tables: Option<String>,
     /// Where the recording and the snapshots lie; in the data directory when absent.
     pub disk: Option<Arc<dyn Disk>>,
     /// Network.
@@ -85,8 +88,10 @@ impl Engine {
         let clock = ArrivalClock::start();
         Running::check_format(&options.data)?;
         let disk = options.disk.unwrap_or_else(|| Arc::new(Folder::new(&options.data)));
+        let place = place::wanted(&options.data, options.tables.as_deref())?;
         let recorder = Recorder::open(disk.clone(), &rig, &texts(&plan), Lane::Thread).context("the recording can't be opened")?;
-        let store = Store::open(&options.data, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
+        let store = Store::open(&place, &rig.name, &plan.tables).await.context("the tables can't be opened")?;
+        place::keep(&options.data, options.tables.as_deref())?;
         store.commit_every(options.commit_every);
         let store = Arc::new(store);
         // Positions that begin anew would stand behind the tables' last transactions, and their rows would be dropped as known.

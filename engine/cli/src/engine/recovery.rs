@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::Context as _;
 use proprio_core::table::system::{self, audit_kind};
-use proprio_core::{SourceStart, TableChunk, TimeNs};
+use proprio_core::{Recorded, SourceStart, TableChunk, TimeNs};
 use proprio_recording::{Disk, Reader, SessionEntry, Snapshot, Snapshots};
 use proprio_runtime::Plan;
 
@@ -38,9 +38,14 @@ pub struct Recovered {
     pub sources: BTreeMap<String, SourceStart>,
     /// Sessions that had ended with rows uncommitted.
     pub ended: u64,
+    /// The engine's start, where it had to be recorded before the session was run again.
+    pub start: Option<Recorded>,
     /// How long it took.
     pub seconds: f64,
 }
+
+/// Records that another build takes the open session over, from the tables' last transactions on; says whether that is durable.
+pub type TakeOver<'a> = dyn FnMut(&Plan, &BTreeMap<String, i64>) -> (Recorded, bool) + 'a;
 
 impl fmt::Display for Recovered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -61,11 +66,18 @@ impl fmt::Display for Recovered {
 }
 
 /// The fold as it was after the recording's last message. Rows that the tables lack are appended: of the open session, and of
-/// those that ended after the last whole commit round.
+/// those that ended after the last whole commit round. They are committed on the way as they are while a rig runs, so that they
+/// don't all wait in memory.
 ///
 /// # Errors
-/// When the recording can't be read, or rows don't fit their tables.
-pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots, sink: &dyn Sink) -> anyhow::Result<(Fold, Recovered)> {
+/// When the recording can't be read, rows don't fit their tables, or these can't be committed.
+pub fn recover(
+    plan: Arc<Plan>,
+    disk: &Arc<dyn Disk>,
+    snapshots: &mut Snapshots,
+    sink: &dyn Sink,
+    take_over: &mut TakeOver<'_>,
+) -> anyhow::Result<(Fold, Recovered)> {
     let begun = Instant::now();
     let sessions = proprio_recording::sessions(&**disk, &plan.rig.name).context("the recording can't be listed")?;
     let whole = snapshots.newest_position().context("the snapshots can't be listed")?.unwrap_or(-1);
@@ -78,7 +90,7 @@ pub fn recover(plan: Arc<Plan>, disk: &Arc<dyn Disk>, snapshots: &mut Snapshots,
     }
     let fold = match sessions.last() {
         Some(open) if open.last.is_none() => {
-            let fold = resume(&plan, disk, open, snapshots, sink, &mut recovered)?;
+            let fold = resume(&plan, disk, open, snapshots, sink, take_over, &mut recovered)?;
             recovered.sources = fold.worker().source_starts();
             fold
         }
@@ -136,12 +148,14 @@ fn append_ended(
     };
     let mut fold = Fold::new(plan, Origin::Live).obeying_after(reign.obeys_after);
     let last = session.last.expect("it has ended");
-    run(disk, rig, session.first_position, Some(last.position), &mut fold, sink, recovered)?;
-    if !history.runs.contains(fold.run_id()) {
-        // Another build makes the missing rows; its name must stand beside them.
-        let named = fold.lineage_chunk(&session.id, last.position, last.log_time_ns);
-        sink.append(&[named], last.position).context("recovered rows can't be taken into the tables")?;
-    }
+    // Another build may make the missing rows; its name must stand beside them, in the same round at the latest.
+    let named = |fold: &Fold, position: i64| {
+        let is_known = history.runs.contains(fold.run_id()) || sink.names(&session.id, fold.run_id());
+        (!is_known).then(|| fold.lineage_chunk(&session.id, position, last.log_time_ns))
+    };
+    let stretch = Stretch { from: session.first_position, last: Some(last.position), is_committed: true, named: &named };
+    run(disk, rig, &stretch, &mut fold, sink, recovered)?;
+    append(sink, named(&fold, last.position).as_slice(), last.position)?;
     recovered.ended += 1;
     Ok(Some(fold))
 }
@@ -153,55 +167,83 @@ fn resume(
     open: &SessionEntry,
     snapshots: &mut Snapshots,
     sink: &dyn Sink,
+    take_over: &mut TakeOver<'_>,
     recovered: &mut Recovered,
 ) -> anyhow::Result<Fold> {
     recovered.session = Some(open.id.clone());
     let history = History::of(disk, &plan.rig.name, open)?;
     let reign = history.last_reign();
-    let recorded = plan_of(&history.last_texts).unwrap_or_else(|error| {
-        tracing::warn!("this build can't run the files that the session ran under; it is run again under today's: {error:#}");
-        plan.clone()
-    });
+    let (recorded, runs_here) = match plan_of(&history.last_texts) {
+        Ok(recorded) => (recorded, true),
+        Err(error) => {
+            tracing::warn!("this build can't run the files that the session ran under; it is run again under today's: {error:#}");
+            (plan.clone(), false)
+        }
+    };
+    let mut stretch = Stretch { from: open.first_position, last: None, is_committed: true, named: &|_, _| None };
     let is_in_reign = |snapshot: &Snapshot| snapshot.session == open.id && snapshot.position >= reign.since;
-    let (mut fold, from) = if history.last_texts != texts(&recorded) {
-        recovered.takes_over = Some(sink.transactions());
+    let mut fold = if history.last_texts != texts(&recorded) {
+        // Its reign is recorded before the first of its rows is committed: until it is, they all wait.
+        let known = sink.transactions();
+        let (start, is_durable) = take_over(&recorded, &known);
+        (stretch.last, stretch.is_committed) = (Some(start.position - 1), is_durable);
+        (recovered.takes_over, recovered.start) = (Some(known), Some(start));
         // From the first files on, reload by reload: rows leave at the positions at which they left then.
         match plan_of(&history.reigns[0].texts) {
-            Ok(first) if !Arc::ptr_eq(&recorded, plan) => (Fold::new(first, Origin::Live), open.first_position),
-            _ => (Fold::new(recorded, Origin::Live).obeying_after(i64::MAX), open.first_position),
+            Ok(first) if runs_here => Fold::new(first, Origin::Live),
+            _ => Fold::new(recorded, Origin::Live).obeying_after(i64::MAX),
         }
     } else if let Some((fold, position)) = newest_state(&recorded, snapshots, is_in_reign) {
         recovered.snapshot = Some(position);
-        (fold, position + 1)
+        stretch.from = position + 1;
+        fold
     } else {
-        (Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.obeys_after), open.first_position)
+        Fold::new(plan_of(&reign.texts)?, Origin::Live).obeying_after(reign.obeys_after)
     };
-    run(disk, &plan.rig.name, from, None, &mut fold, sink, recovered)?;
+    run(disk, &plan.rig.name, &stretch, &mut fold, sink, recovered)?;
     Ok(fold.obeying_after(-1))
+}
+
+/// What of a recording is run again.
+struct Stretch<'a> {
+    from: i64,
+    /// Where to stop; at the recording's end when absent.
+    last: Option<i64>,
+    /// Whether its rows may be committed on the way.
+    is_committed: bool,
+    /// The row of `lineage` that must be there before rows are committed, at a position.
+    named: &'a dyn Fn(&Fold, i64) -> Option<TableChunk>,
 }
 
 /// Runs recorded messages through a fold, and appends what the tables lack of their rows.
 fn run(
     disk: &Arc<dyn Disk>,
     rig: &str,
-    from: i64,
-    last: Option<i64>,
+    stretch: &Stretch<'_>,
     fold: &mut Fold,
     sink: &dyn Sink,
     recovered: &mut Recovered,
 ) -> anyhow::Result<()> {
     let transactions = sink.transactions();
     let in_table = transactions.get(system::ALERTS).copied();
-    let mut replay = Replay::new(Reader::open(disk, rig, from)?, fold, transactions.into_values().collect(), last);
+    let mut replay = Replay::new(Reader::open(disk, rig, stretch.from)?, fold, transactions.into_values().collect(), stretch.last);
     while let Some(step) = replay.step().context("a session can't be recovered")? {
         recovered.messages += step.messages as u64;
-        sink.append(&step.chunks, step.position).context("recovered rows can't be taken into the tables")?;
+        append(sink, &step.chunks, step.position)?;
         for chunk in step.chunks.iter().filter(|chunk| chunk.table == system::ALERTS && Some(&chunk.position) > in_table.as_ref()) {
             withhold(chunk, rig, step.log_time_ns, sink)?;
+        }
+        if stretch.is_committed && sink.should_commit() {
+            append(sink, (stretch.named)(replay.fold, step.position).as_slice(), step.position)?;
+            sink.commit_and_wait(step.position).context("recovered rows can't be committed to the tables")?;
         }
     }
     recovered.undeclared += replay.undeclared;
     Ok(())
+}
+
+fn append(sink: &dyn Sink, chunks: &[TableChunk], position: i64) -> anyhow::Result<()> {
+    sink.append(chunks, position).context("recovered rows can't be taken into the tables")
 }
 
 /// Alerts that come late go to the tables only (contract 9): they may have gone out before, and help nobody now.

@@ -14,7 +14,11 @@ pub trait Sink: Send + Sync {
     /// # Errors
     /// When rows don't fit their table.
     fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError>;
-    /// Says how far the rig will have come with the rows that are appended next; who follows the tables wants to know.
+    /// Whether who follows the tables wants to know how far the rig has come.
+    fn wants_reach(&self) -> bool {
+        false
+    }
+    /// Says how far the rig has come with the rows up to there, which may be appended next.
     fn reach(&self, _: Reached) {}
     /// Takes rows that are outside the law of same bytes.
     ///
@@ -27,11 +31,23 @@ pub trait Sink: Send + Sync {
     fn hot_bytes(&self) -> usize;
     /// Whether a commit round is due.
     fn should_commit(&self) -> bool;
+    /// Whether `lineage` holds a run of a session already.
+    fn names(&self, session: &str, run_id: &str) -> bool;
+    /// Commits each table's rows up to a durable position whose rows have all been appended, and waits for it: while a rig comes up,
+    /// so that what it makes anew does not all wait in memory.
+    ///
+    /// # Errors
+    /// When a table can't be committed; its rows wait.
+    fn commit_and_wait(&self, position: i64) -> Result<(), TablesError>;
 }
 
 impl Sink for Store {
     fn append(&self, chunks: &[TableChunk], position: i64) -> Result<(), TablesError> {
         Self::append(self, chunks, position).map(drop)
+    }
+
+    fn wants_reach(&self) -> bool {
+        Self::wants_reach(self)
     }
 
     fn reach(&self, reached: Reached) {
@@ -53,5 +69,13 @@ impl Sink for Store {
 
     fn should_commit(&self) -> bool {
         Self::should_commit(self)
+    }
+
+    fn names(&self, session: &str, run_id: &str) -> bool {
+        Self::names(self, session, run_id)
+    }
+
+    fn commit_and_wait(&self, position: i64) -> Result<(), TablesError> {
+        tokio::runtime::Handle::current().block_on(self.commit(position))
     }
 }

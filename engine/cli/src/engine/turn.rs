@@ -84,6 +84,8 @@ impl Turn {
             self.take_calls(progress)?;
             if progress.sealed.elapsed() >= SEAL_EVERY {
                 self.settle(progress);
+                // Whoever begins to follow a rig that rests waits for it.
+                self.live.tell_how_far();
             }
             self.commit(progress)?;
             self.keep_up(progress.round.is_none());

@@ -33,6 +33,8 @@ pub struct Tally {
     pub takeovers: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
+    /// How often the power went in a commit round while the rig came up.
+    pub rounds_cut: u64,
     /// Sensors' starts whose acknowledgements were checked.
     pub acknowledged: u64,
 }
@@ -46,6 +48,7 @@ impl std::ops::AddAssign for Tally {
         self.reloads += other.reloads;
         self.takeovers += other.takeovers;
         self.overflowed += other.overflowed;
+        self.rounds_cut += other.rounds_cut;
         self.acknowledged += other.acknowledged;
     }
 }
@@ -78,6 +81,7 @@ pub fn seed(seed: u64, plans: &[Arc<Plan>]) -> anyhow::Result<Tally> {
             reloads: outcome.reloads,
             takeovers: outcome.takeovers,
             overflowed: outcome.overflowed,
+            rounds_cut: outcome.rounds_cut,
             acknowledged: outcome.acked.len() as u64,
         };
     }

@@ -13,7 +13,7 @@ use proprio_zenoh::{Arrival, Incoming};
 use super::chance::Chance;
 use super::disk::SimDisk;
 use super::script::{BEGIN_NS, Happening, Hardship, Script};
-use super::tables::{MemoryTables, RoundFate};
+use super::tables::{MemoryTables, POWER_CUT, RoundFate};
 use crate::engine::live::{Live, Parts, texts};
 use crate::lineage::{self, BUILD};
 
@@ -28,6 +28,10 @@ const QUEUE_BYTES: usize = 4 << 10;
 const BUILDS: [&str; 2] = [BUILD, "the next build"];
 /// How long a power cut lasts.
 const DARK_MS: (i64, i64) = (0, 600);
+/// So many rows are committed on the way when a rig comes up.
+const ROWS_COMING_UP: usize = 40;
+/// So often the power goes in the middle of that.
+const CUTS_COMING_UP: u64 = 3;
 
 /// What a script came to.
 pub struct Outcome {
@@ -51,6 +55,8 @@ pub struct Outcome {
     pub takeovers: u64,
     /// Messages dropped because the engine stood still.
     pub overflowed: u64,
+    /// How often the power went in a commit round while the rig came up.
+    pub rounds_cut: u64,
 }
 
 /// A script at work.
@@ -70,6 +76,8 @@ struct Rig<'a> {
     /// By sensor: messages and bytes dropped and not told of.
     dropped: HashMap<usize, (u64, u64)>,
     dying: bool,
+    /// Whether the script is over and the rest is to end well.
+    is_ending: bool,
     /// Which build is installed.
     build: usize,
     chance: Chance,
@@ -93,6 +101,7 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         reloads: 0,
         takeovers: 0,
         overflowed: 0,
+        rounds_cut: 0,
     };
     let mut rig = Rig {
         plans,
@@ -107,6 +116,7 @@ pub fn run(seed: u64, script: &Script, plans: &[Arc<Plan>]) -> anyhow::Result<Ou
         queue_bytes: 0,
         dropped: HashMap::new(),
         dying: false,
+        is_ending: false,
         build: 0,
         chance: Chance::new(seed, "engine"),
         outcome,
@@ -137,7 +147,13 @@ impl Rig<'_> {
         recorder.limit(TAIL_BYTES, 64 << 10);
         let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
         let parts = Parts { recorder, sink: self.tables.clone(), snapshots, disk };
-        let (live, recovered) = Live::open(plan.clone(), parts, self.now_ns)?;
+        // Rows that are made anew are committed on the way, and the power may go again meanwhile.
+        let is_cut = !self.is_ending && self.outcome.hardship != Hardship::Network && self.outcome.rounds_cut < CUTS_COMING_UP;
+        self.tables.dare(is_cut.then(|| Chance::new(self.chance.between(0, i64::MAX - 1).unsigned_abs(), "coming up")));
+        self.tables.limit(if self.chance.happens(0.5) { ROWS_COMING_UP } else { 0 });
+        let opened = Live::open(plan.clone(), parts, self.now_ns);
+        self.tables.limit(0);
+        let (live, recovered) = opened?;
         tracing::info!(at_ms = self.at_ms(), plan = self.plan, "up: {recovered}");
         self.outcome.recovered += recovered.messages;
         self.outcome.from_snapshot += u64::from(recovered.snapshot.is_some());
@@ -236,10 +252,12 @@ impl Rig<'_> {
                 return Ok(());
             }
             if let Err(error) = self.come_up() {
-                if !self.dying {
+                let is_cut = format!("{error:#}").contains(POWER_CUT);
+                if !self.dying && !is_cut {
                     return Err(error);
                 }
-                // The disk died while the engine came up.
+                // The disk died, or the power went, while the engine came up.
+                self.outcome.rounds_cut += u64::from(is_cut);
                 self.lose_power();
                 return Ok(());
             }
@@ -324,6 +342,7 @@ impl Rig<'_> {
         if self.dying {
             self.lose_power();
         }
+        self.is_ending = true;
         (self.now_ns, self.sealed_ns) = (self.now_ns.max(self.dark_until_ns), 0);
         self.disk.set_full(false);
         self.disk.set_sync_fails(false);
@@ -346,4 +365,51 @@ impl Rig<'_> {
 /// The texts of a script's files.
 pub fn files(pipeline: &str, rig: &str) -> Texts {
     [("pipeline.yaml", pipeline), ("rig.yaml", rig)].map(|(name, text)| (name.to_owned(), text.to_owned())).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proprio_core::table::system;
+
+    use super::*;
+    use crate::engine::recovery::Recovered;
+
+    fn come_up(disk: &SimDisk, tables: &Arc<MemoryTables>, now_ns: TimeNs) -> (Live, Recovered) {
+        let plan = &crate::faults::plans().expect("the bench's files are right")[0];
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
+        let recorder = Recorder::open(disk.clone(), &plan.rig, &texts(plan), Lane::Inline).expect("it opens");
+        let snapshots = Arc::new(Mutex::new(Snapshots::new(disk.clone(), &plan.rig.name)));
+        Live::open(plan.clone(), Parts { recorder, sink: tables.clone(), snapshots, disk }, now_ns).expect("it comes up")
+    }
+
+    /// A day's session without one commit is as hard as it gets.
+    #[test]
+    fn a_long_session_is_taken_over_without_waiting_in_memory_whole() {
+        const MARKS: usize = 20_000;
+        let (disk, tables) = (SimDisk::default(), Arc::new(MemoryTables::default()));
+        let (mut live, _) = come_up(&disk, &tables, BEGIN_NS);
+        for mark in 0..MARKS as i64 {
+            let time_ns = BEGIN_NS + mark * MS;
+            live.decide(vec![Decision::Mark { time_ns, label: "here".to_owned() }], time_ns).expect("it is taken");
+            if mark % 100 == 0 {
+                live.settle();
+            }
+        }
+        live.settle();
+        let last = live.recorder().durable_position();
+        drop(live);
+        tables.lose_power();
+
+        lineage::play(BUILDS[1]);
+        tables.limit(1000);
+        let (live, recovered) = come_up(&disk, &tables, BEGIN_NS + MARKS as i64 * MS);
+        lineage::play(BUILDS[0]);
+        assert!(recovered.takes_over.is_some() && recovered.messages > MARKS as u64, "{recovered:?}");
+        // What waited before the power cut was all of it, without a limit.
+        let held = tables.committed(system::EVENTS).iter().map(|chunk| chunk.rows.num_rows()).sum::<usize>();
+        assert!(held > MARKS - 5_000 && held + tables.waiting() >= MARKS, "{held} of {MARKS} rows were committed on the way");
+        assert!(tables.waiting() < 5_000, "{} rows wait", tables.waiting());
+        // Whose rows these are was on the disk before the first of them was committed.
+        assert!(live.recorder().durable_position() > last);
+    }
 }

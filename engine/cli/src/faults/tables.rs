@@ -2,7 +2,7 @@
 //! the rows that no commit holds.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use proprio_core::table::system;
@@ -18,6 +18,10 @@ pub struct MemoryTables {
     state: Mutex<State>,
     /// Whether a commit round is due.
     due: AtomicBool,
+    /// A round is due as soon as so many rows wait; no limit when 0.
+    limit: AtomicUsize,
+    /// How the rounds go while the rig comes up; whole when absent.
+    coming_up: Mutex<Option<Chance>>,
 }
 
 #[derive(Default)]
@@ -31,6 +35,9 @@ struct Table {
     cold: Vec<TableChunk>,
     committed: Option<i64>,
 }
+
+/// Why a round stops half-way while the rig comes up.
+pub const POWER_CUT: &str = "the power went";
 
 /// How a commit round goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +54,21 @@ impl MemoryTables {
     /// From now on a commit round is due.
     pub fn make_due(&self) {
         self.due.store(true, Ordering::Relaxed);
+    }
+
+    /// A commit round is due as soon as so many rows wait, while the rig comes up too.
+    pub fn limit(&self, rows: usize) {
+        self.limit.store(rows, Ordering::Relaxed);
+    }
+
+    /// From now on, while the rig comes up, the power may go in the middle of a round.
+    pub fn dare(&self, chance: Option<Chance>) {
+        *self.coming_up.lock().unwrap_or_else(PoisonError::into_inner) = chance;
+    }
+
+    /// Rows that wait for a commit.
+    pub fn waiting(&self) -> usize {
+        self.state().tables.values().flat_map(|table| &table.hot).map(|chunk| chunk.rows.num_rows()).sum()
     }
 
     /// Commits each table up to a position; false when the round did not come to its end.
@@ -149,6 +171,21 @@ impl Sink for MemoryTables {
     }
 
     fn should_commit(&self) -> bool {
-        self.due.load(Ordering::Relaxed)
+        let limit = self.limit.load(Ordering::Relaxed);
+        self.due.load(Ordering::Relaxed) || (limit > 0 && self.waiting() >= limit)
+    }
+
+    fn names(&self, session: &str, run_id: &str) -> bool {
+        let state = self.state();
+        let lineage = state.tables.get(system::LINEAGE);
+        lineage.is_some_and(|table| table.hot.iter().chain(&table.cold).any(|chunk| chunk.session == session && chunk.run_id == run_id))
+    }
+
+    fn commit_and_wait(&self, position: i64) -> Result<(), TablesError> {
+        let mut coming_up = self.coming_up.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut calm = Chance::new(0, "no trouble");
+        let is_cut = coming_up.as_mut().is_some_and(|chance| chance.happens(0.3));
+        let (fate, chance) = (if is_cut { RoundFate::PowerCut } else { RoundFate::Whole }, coming_up.as_mut().unwrap_or(&mut calm));
+        if self.commit(position, fate, chance) { Ok(()) } else { Err(TablesError::Stopped { reason: POWER_CUT.to_owned() }) }
     }
 }

@@ -1,14 +1,14 @@
 //! Who answers: the engine that runs, with every row up to now, or the tables on disk when none does?
 
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
 use arrow_array::RecordBatch;
-use proprio_tables::Reader;
+use proprio_tables::{Place, Reader};
 use proprio_zenoh::{Session, SessionOptions, open_client, sql};
 
 use crate::commands::connect::ConnectArgs;
+use crate::place::DataArgs;
 use crate::running::Running;
 
 /// How long the engine may take to be found when only the data directory says that it runs.
@@ -27,22 +27,24 @@ pub enum Asked {
         /// How long an answer may take.
         patience: Duration,
     },
-    /// A data directory's tables, as they stand at each question.
-    Disk(PathBuf),
+    /// The tables of a place, as they stand at each question.
+    Resting(Place),
 }
 
 impl Asked {
-    /// The engine that the command line names; else the one that has the data directory open; else the directory's tables.
+    /// The engine that the command line names; else the one that has the data directory open; else the tables, where they lie.
     ///
     /// # Errors
     /// When a named engine can't be found.
-    pub async fn find(network: &ConnectArgs, rig: Option<&str>, data: &Path, patience: Duration) -> anyhow::Result<Self> {
+    pub async fn find(network: &ConnectArgs, rig: Option<&str>, data: &DataArgs, patience: Duration) -> anyhow::Result<Self> {
         let engine = |session, rig: &str| Self::Engine { session, rig: rig.to_owned(), patience };
         if network.is_given() {
             let session = open_client(&network.options(), PATIENCE).await.context("no engine was found")?;
             return Ok(engine(session, rig.unwrap_or("*")));
         }
-        if let Some(running) = Running::find(data) {
+        if data.is_of_data()
+            && let Some(running) = Running::find(&data.data)
+        {
             let options = SessionOptions { connect: vec![running.endpoint.clone()], ..SessionOptions::default() };
             match open_client(&options, NEARBY).await {
                 Ok(session) => return Ok(engine(session, rig.unwrap_or(&running.rig))),
@@ -51,7 +53,7 @@ impl Asked {
                 }
             }
         }
-        Ok(Self::Disk(data.to_owned()))
+        Ok(Self::Resting(data.place()?))
     }
 
     /// Asks one statement; the answer has at least one batch.
@@ -61,7 +63,7 @@ impl Asked {
     pub async fn ask(&self, statement: &str) -> anyhow::Result<Vec<RecordBatch>> {
         match self {
             Self::Engine { session, rig, patience } => Ok(sql::query(session, rig, statement, *patience).await?),
-            Self::Disk(data) => Ok(Reader::open(data).await?.query(statement).await?.collect().await?),
+            Self::Resting(place) => Ok(Reader::open(place).await?.query(statement).await?.collect().await?),
         }
     }
 

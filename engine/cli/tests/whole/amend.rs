@@ -3,8 +3,7 @@
 
 use serde_json::Value;
 
-use crate::architecture::root;
-use crate::harness::{Engine, path};
+use crate::harness::{Engine, Files, path};
 
 const PIPELINE: &str = "pipeline: amended
 rig: rig.yaml
@@ -14,18 +13,9 @@ steps:
 
 #[test]
 fn a_session_is_put_right_after_its_end() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("it is written");
-        path
-    };
-    let rig = std::fs::read_to_string(root().join("pipelines/walking/rig.yaml")).expect("the rig is there");
-    write("rig.yaml", &rig);
-    let mut engine = Engine::run(&write("pipeline.yaml", PIPELINE));
-    let simulated = engine.command(&["simulate", "--layout", "walking", "--duration", "4 s", "--speed", "max", "--json"]);
-    let simulated: Value = serde_json::from_str(&simulated).expect("JSON");
-    let session = simulated["session"].as_str().expect("a name");
+    let files = Files::new();
+    let mut engine = Engine::run(&files.write("pipeline.yaml", PIPELINE));
+    let session = &engine.walk("virtual", "4 s");
     let status: Value = serde_json::from_str(&engine.command(&["session", "status", "--json"])).expect("JSON");
     let open = status["status"]["session"].as_str().expect("another session is open");
 
@@ -36,14 +26,16 @@ fn a_session_is_put_right_after_its_end() {
     assert_eq!(engine.sql("SELECT instrument, value, value_unit, items FROM outcomes"), [["pain_nrs", "6.0", "points", "[6]"]]);
 
     // The shanks' sensors had been strapped to the wrong legs, and the questionnaire came a day later.
-    let swapped = rig
+    let swapped = files
+        .rig
         .replace("shank_left: { kind: imu, rate", "shank_left: { kind: imu, key: lab-1/imu/shank_right, rate")
         .replace("shank_right: { kind: imu, rate", "shank_right: { kind: imu, key: lab-1/imu/shank_left, rate");
-    let swapped = write("swapped.yaml", &swapped);
-    let wrong = engine.over_data(&["amend", session, "--rig", path(&write("wrong.yaml", "rig: lab-1\nsensors: { a: { kind: imux } }\n"))]);
+    let swapped = files.write("swapped.yaml", &swapped);
+    let wrong =
+        engine.over_data(&["amend", session, "--rig", path(&files.write("wrong.yaml", "rig: lab-1\nsensors: { a: { kind: imux } }\n"))]);
     assert_eq!(wrong.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&wrong.stderr).contains("wrong.yaml:2:"), "{wrong:?}");
-    let other = write("other.yaml", &rig.replace("rig: lab-1", "rig: lab-2"));
+    let other = files.write("other.yaml", &files.rig.replace("rig: lab-1", "rig: lab-2"));
     assert_eq!(engine.over_data(&["amend", session, "--rig", path(&other)]).status.code(), Some(1), "another lab's rig");
     let few = engine.over_data(&["amend", session, "--outcome", "odi=1,2,3"]);
     assert!(String::from_utf8_lossy(&few.stderr).contains("odi has 10 items, not 3"), "{few:?}");
@@ -86,7 +78,7 @@ fn a_session_is_put_right_after_its_end() {
     assert_eq!(engine.sql(audit), [["a tester", "amendment 1: rig.yaml"], ["a tester", "amendment 2: note \"slept badly\", odi"]]);
 
     // Whatever pipeline reads the session, and whatever rig file stands beside it, the shanks are the right way round.
-    let again = write("again.yaml", &format!("{PIPELINE}# again\n"));
+    let again = files.write("again.yaml", &format!("{PIPELINE}# again\n"));
     let rebuilt: Value =
         serde_json::from_str(&engine.done(&["rebuild", "--sessions", session, "--pipeline", path(&again), "--json"])).expect("JSON");
     let other = rebuilt["sessions"][0]["run_id"].as_str().expect("a run");

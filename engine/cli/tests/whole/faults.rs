@@ -10,7 +10,7 @@ fn two_hundred_seeds_of_faults_break_no_promise() {
     let outcome: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     println!("{}", outcome["tally"]);
     // A bench that met no fault has shown nothing.
-    for met in ["power_cuts", "from_snapshot", "recovered_messages", "reloads", "takeovers", "overflowed", "acknowledged"] {
+    for met in ["power_cuts", "from_snapshot", "recovered_messages", "reloads", "takeovers", "overflowed", "rounds_cut", "acknowledged"] {
         assert!(outcome["tally"][met].as_u64().is_some_and(|count| count > 20), "{met}: {text}");
     }
 }

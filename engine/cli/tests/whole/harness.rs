@@ -10,11 +10,42 @@ use std::time::{Duration, Instant};
 /// No command of a test takes longer than this.
 const LIMIT: Duration = Duration::from_secs(240);
 
+/// A folder for a test's files, with the rig of `pipelines/walking` in it.
+pub struct Files {
+    folder: tempfile::TempDir,
+    /// The rig's text.
+    pub rig: String,
+}
+
+impl Files {
+    /// With the rig alone.
+    pub fn new() -> Self {
+        let rig = std::fs::read_to_string(super::architecture::root().join("pipelines/walking/rig.yaml")).expect("the rig is there");
+        let files = Self { folder: tempfile::tempdir().expect("a temporary folder"), rig };
+        files.write("rig.yaml", &files.rig);
+        files
+    }
+
+    /// Where they lie.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Writes a file.
+    pub fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).expect("it is written");
+        path
+    }
+}
+
 /// A running `proprio run`; ended when it is dropped.
 pub struct Engine {
     process: Child,
     endpoint: String,
     data: tempfile::TempDir,
+    /// Of every command over it.
+    environment: Vec<(String, String)>,
 }
 
 impl Engine {
@@ -25,25 +56,36 @@ impl Engine {
 
     /// The same, with further options.
     pub fn run_with(pipeline: &Path, options: &[&str]) -> Self {
+        Self::run_in(pipeline, options, Vec::new())
+    }
+
+    /// The same, in an environment of its own.
+    pub fn run_in(pipeline: &Path, options: &[&str], environment: Vec<(String, String)>) -> Self {
         let data = tempfile::tempdir().expect("a temporary folder");
         let port = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port();
         let endpoint = format!("tcp/127.0.0.1:{port}");
-        let log = std::fs::File::create(data.path().join("log")).expect("a log file");
-        let process = proprio()
-            .args(["run", path(pipeline), "--data", path(&data.path().join("data")), "--listen", &endpoint])
-            .args(options)
-            .stderr(log)
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("the binary starts");
-        let mut engine = Self { process, endpoint, data };
+        let process = spawn(pipeline, options, &endpoint, data.path(), &environment);
+        let mut engine = Self { process, endpoint, data, environment };
+        engine.wait_until_it_runs();
+        engine
+    }
+
+    /// Kills it as a power cut would, and runs it again over what is left.
+    pub fn run_again(&mut self, pipeline: &Path, options: &[&str]) {
+        self.process.kill().expect("the process is ours");
+        self.process.wait().expect("it ends");
+        std::fs::remove_file(self.data().join("running.json")).expect("it said that it ran");
+        self.process = spawn(pipeline, options, &self.endpoint, self.data.path(), &self.environment);
+        self.wait_until_it_runs();
+    }
+
+    fn wait_until_it_runs(&mut self) {
         let give_up = Instant::now() + Duration::from_secs(60);
-        while !engine.data().join("running.json").exists() {
-            let ended = engine.process.try_wait().expect("the process is ours");
-            assert!(ended.is_none() && Instant::now() < give_up, "proprio run did not come up: {}", engine.log());
+        while !self.data().join("running.json").exists() {
+            let ended = self.process.try_wait().expect("the process is ours");
+            assert!(ended.is_none() && Instant::now() < give_up, "proprio run did not come up: {}", self.log());
             std::thread::sleep(Duration::from_millis(50));
         }
-        engine
     }
 
     /// The data directory.
@@ -68,6 +110,13 @@ impl Engine {
         String::from_utf8(output.stdout).expect("text")
     }
 
+    /// Publishes a walk of a subject as fast as it goes, and gives its session's id.
+    pub fn walk(&self, subject: &str, duration: &str) -> String {
+        let args = ["simulate", "--layout", "walking", "--duration", duration, "--speed", "max", "--json", "--subject", subject];
+        let simulated: serde_json::Value = serde_json::from_str(&self.command(&args)).expect("JSON");
+        simulated["session"].as_str().expect("a name").to_owned()
+    }
+
     /// Runs another command against this engine, whatever comes of it.
     pub fn over_network(&self, args: &[&str]) -> Output {
         finish(proprio().args(args).args(["--connect", &self.endpoint]))
@@ -75,7 +124,7 @@ impl Engine {
 
     /// Runs another command over this engine's data directory, which says where the engine is while it runs.
     pub fn over_data(&self, args: &[&str]) -> Output {
-        finish(proprio().args(args).args(["--data", path(&self.data())]))
+        finish(proprio().args(args).args(["--data", path(&self.data())]).envs(self.environment.clone()))
     }
 
     /// Waits until the log holds a text so often.
@@ -108,7 +157,7 @@ impl Engine {
 
     /// Rows of a query, as text, without the header.
     pub fn sql(&self, query: &str) -> Vec<Vec<String>> {
-        let output = finish(proprio().args(["sql", query, "--data", path(&self.data()), "--format", "csv"]));
+        let output = self.over_data(&["sql", query, "--format", "csv"]);
         assert!(output.status.success(), "{query}: {}", String::from_utf8_lossy(&output.stderr));
         rows(&String::from_utf8(output.stdout).expect("text"))
     }
@@ -140,6 +189,13 @@ impl Drop for Engine {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
+}
+
+fn spawn(pipeline: &Path, options: &[&str], endpoint: &str, folder: &Path, environment: &[(String, String)]) -> Child {
+    let log = std::fs::OpenOptions::new().create(true).append(true).open(folder.join("log")).expect("a log file");
+    let mut command = proprio();
+    command.args(["run", path(pipeline), "--data", path(&folder.join("data")), "--listen", endpoint]).args(options);
+    command.envs(environment.iter().cloned()).stderr(log).stdout(Stdio::null()).spawn().expect("the binary starts")
 }
 
 /// The binary under test.

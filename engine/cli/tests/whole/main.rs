@@ -12,6 +12,7 @@ mod forget;
 mod gait_lab;
 mod harness;
 mod latency;
+mod object_store;
 mod real_kills;
 mod rebuild;
 mod reload;

@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::architecture::root;
-use crate::harness::{Engine, path, proprio};
+use crate::harness::{Engine, Files, path, proprio};
 
 const BEFORE: &str = "pipeline: again
 rig: rig.yaml
@@ -21,24 +20,15 @@ const FOLLOWED: Duration = Duration::from_millis(1200);
 
 #[test]
 fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let write = |name: &str, text: &str| {
-        let path = folder.path().join(name);
-        std::fs::write(&path, text).expect("it is written");
-        path
-    };
-    let rig = std::fs::read_to_string(root().join("pipelines/walking/rig.yaml")).expect("the rig is there");
-    write("rig.yaml", &rig);
-    let mut engine = Engine::run(&write("pipeline.yaml", BEFORE));
-    let simulated = engine.command(&["simulate", "--layout", "walking", "--duration", "6 s", "--speed", "max", "--json"]);
-    let simulated: Value = serde_json::from_str(&simulated).expect("JSON");
-    let session = simulated["session"].as_str().expect("a name");
+    let files = Files::new();
+    let mut engine = Engine::run(&files.write("pipeline.yaml", BEFORE));
+    let session = &engine.walk("virtual", "6 s");
     let count = |engine: &Engine, table: &str| engine.number(&format!("SELECT count(*) FROM {table} WHERE session = '{session}'"));
     let live = count(&engine, "envelope");
 
     // Another rate, and a rig file that lacks a sensor.
-    write("less.yaml", &rig.replace("  plate_2: { kind: force, rate: 1000 Hz, side: right }\n", ""));
-    let new = write("new.yaml", &BEFORE.replace("rig.yaml", "less.yaml").replace("100 Hz", "50 Hz"));
+    files.write("less.yaml", &files.rig.replace("  plate_2: { kind: force, rate: 1000 Hz, side: right }\n", ""));
+    let new = files.write("new.yaml", &BEFORE.replace("rig.yaml", "less.yaml").replace("100 Hz", "50 Hz"));
     let outcome = rebuild(&engine, "all", &new);
     let of = |outcome: &Value, id: &str| outcome["sessions"].as_array().expect("a list").iter().find(|of| of["session"] == id).cloned();
     let rebuilt = of(&outcome, session).expect("the session is among all");
@@ -54,7 +44,7 @@ fn a_session_is_rebuilt_beside_its_rows_and_adopted() {
 
     // The same steps under another name, stopped after the first of many commits.
     let text = std::fs::read_to_string(&new).expect("it is there");
-    let slow = write("stopped.yaml", &format!("{text}# stopped\n"));
+    let slow = files.write("stopped.yaml", &format!("{text}# stopped\n"));
     kill_half_way(&engine, session, &slow);
     std::thread::sleep(FOLLOWED);
     let stopped = engine.sql(&format!("SELECT DISTINCT run_id FROM lineage WHERE session = '{session}' AND origin = 'rebuild'"));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, Int64Array};
 use proprio_core::schema::float;
 use proprio_core::{StreamSchema, TableChunk, TableSpec};
-use proprio_tables::Store;
+use proprio_tables::{Place, Store};
 
 use super::harness::{path, proprio};
 
@@ -34,7 +34,7 @@ fn tables(data: &Path) {
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let store = Store::open(data, "lab-1", &[spec]).await.expect("the store opens");
+        let store = Store::open(&Place::of_data(data).expect("a path"), "lab-1", &[spec]).await.expect("the store opens");
         store.append(&[chunk], 0).expect("appended");
         store.commit(0).await.expect("committed");
     });

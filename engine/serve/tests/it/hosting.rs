@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use proprio_serve::{Doors, Options, Tables};
+use proprio_tables::Place;
 
 use super::Host;
 use super::http::{ask, send};
@@ -29,7 +30,7 @@ async fn beyond_this_machine_takes_tls_and_users() {
 async fn tables_on_disk_are_served_without_an_engine() {
     let host = Host::open(|options, _| options).await;
     host.store.commit(1).await.expect("committed");
-    let tables = Tables::resting(host.path().join("data")).await.expect("tables");
+    let tables = Tables::resting(Place::of_data(&host.path().join("data")).expect("a path")).await.expect("tables");
     let doors = Doors::open(&Options { http_port: Some(0), postgres_port: Some(0), ..Options::default() }, tables).expect("open");
     let at = doors.addresses().http.rsplit('/').next().and_then(|at| at.parse().ok()).expect("an address");
     assert_eq!(ask(at, "SELECT count(*) AS n FROM angles", &[]).rows(), [serde_json::json!({ "n": 2000 })]);

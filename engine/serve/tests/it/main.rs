@@ -15,7 +15,7 @@ use proprio_core::schema::{FieldExt as _, column, float};
 use proprio_core::{StreamSchema, TableChunk, TableSpec};
 use proprio_serve::users::{self, Entry, Limits};
 use proprio_serve::{Addresses, Doors, Options, Tables, Verifier};
-use proprio_tables::Store;
+use proprio_tables::{Place, Store};
 
 /// Rows of each session, of which the first half is committed.
 pub(crate) const ROWS: i64 = 1000;
@@ -42,7 +42,8 @@ impl Host {
             high_rate: false,
             operational: false,
         };
-        let store = Store::open(&dir.path().join("data"), "lab-1", &[spec("angles"), spec("secrets")]).await.expect("the store opens");
+        let place = Place::of_data(&dir.path().join("data")).expect("a path");
+        let store = Store::open(&place, "lab-1", &[spec("angles"), spec("secrets")]).await.expect("the store opens");
         for (position, half) in [(0, 0..ROWS / 2), (1, ROWS / 2..ROWS)] {
             let chunks = ["angles", "secrets"].map(|table| ["s1", "s2"].map(|session| chunk(table, session, half.clone(), position)));
             store.append(chunks.as_flattened(), position).expect("appended");

@@ -8,7 +8,7 @@ use arrow_schema::DataType;
 use proprio_core::schema::{column, float, text};
 use proprio_core::table::system;
 use proprio_core::{StreamSchema, TableChunk, TableSpec};
-use proprio_tables::{Reader, Store};
+use proprio_tables::{Place, Reader, Store};
 
 const SECOND_NS: i64 = 1_000_000_000;
 const DAY_NS: i64 = 86_400 * SECOND_NS;
@@ -23,10 +23,10 @@ const CHUNK_S: i64 = 30;
 /// Fills a data directory unless it holds tables, and gives the number of rows at high rates.
 pub(crate) async fn fill(data: &Path, sessions: i64, rows: i64) -> Result<i64, super::Failure> {
     let seconds = (rows / ROWS_PER_SECOND / sessions).max(10);
-    if Reader::open(data).await.is_ok() {
+    if Reader::open(&Place::of_data(data)?).await.is_ok() {
         return Ok(seconds * sessions * ROWS_PER_SECOND);
     }
-    let store = Store::open(data, "bench", &specs()).await?;
+    let store = Store::open(&Place::of_data(data)?, "bench", &specs()).await?;
     let mut position = 0;
     for number in 0..sessions {
         let session = Session { name: format!("s{number:03}"), number, start_ns: (FIRST_DAY + number) * DAY_NS };

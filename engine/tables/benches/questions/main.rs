@@ -17,7 +17,7 @@ use std::time::Instant;
 use arrow_array::{Array, RecordBatch};
 use arrow_cast::cast;
 use arrow_schema::DataType;
-use proprio_tables::Reader;
+use proprio_tables::{Place, Reader};
 use serde_json::{Value, json};
 
 use questions::{QUESTIONS, Question};
@@ -82,7 +82,7 @@ async fn main() -> Result<(), Failure> {
 }
 
 async fn ask(data: &Path, sql: &str) -> Result<Run, Failure> {
-    let reader = Reader::open(data).await?;
+    let reader = Reader::open(&Place::of_data(data)?).await?;
     let mut best: Option<Run> = None;
     for _ in 0..RUNS {
         let begun = Instant::now();

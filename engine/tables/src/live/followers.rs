@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use proprio_core::table::Reached;
 use tokio::sync::{Notify, watch};
@@ -15,11 +16,14 @@ use super::statement::Keep;
 use crate::error::TablesError;
 use crate::hot::HotBatch;
 use crate::state::Tables;
+use crate::store::Inner;
 
 /// Committed rows that are kept in memory for those who follow their tables.
 const RECENT_BYTES: usize = 64 << 20;
 /// The same, when a recorder has not read them yet.
 const RECORDER_BYTES: usize = 256 << 20;
+/// How long a writer may take to say how far the rig has come.
+const ANSWERED_WITHIN: Duration = Duration::from_millis(100);
 
 /// Every live query of a store.
 #[derive(Debug, Default)]
@@ -28,6 +32,8 @@ pub(crate) struct Followers {
     next: u64,
     closed: bool,
     waker: Option<AbortHandle>,
+    /// Live queries that are about to begin.
+    beginning: usize,
 }
 
 #[derive(Debug)]
@@ -64,9 +70,44 @@ impl Followers {
         self.closed = true;
     }
 
+    /// Whether anybody wants to know how far the rig has come.
+    pub(crate) fn listen(&self) -> bool {
+        self.beginning > 0 || !self.by_id.is_empty()
+    }
+
     /// How many there are.
     pub(crate) fn count(&self) -> usize {
         self.by_id.len()
+    }
+}
+
+/// Says, as long as it lives, that somebody wants to know how far the rig has come.
+pub(crate) struct Asking(Arc<Inner>);
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        self.0.lock().followers.beginning -= 1;
+    }
+}
+
+impl Inner {
+    /// From now on the writer says with each append how far the rig has come; waits for its first word where it has said nothing of
+    /// the newest rows, but not for long: nobody may write.
+    pub(crate) async fn ask_how_far(self: &Arc<Self>) -> Asking {
+        self.lock().followers.beginning += 1;
+        let asking = Asking(self.clone());
+        let give_up = tokio::time::Instant::now() + ANSWERED_WITHIN;
+        while tokio::time::Instant::now() < give_up {
+            let is_known = {
+                let tables = self.lock();
+                tables.reached.as_ref().is_some_and(|reached| reached.position >= tables.position)
+            };
+            if is_known {
+                break;
+            }
+            tokio::time::sleep(ANSWERED_WITHIN / 50).await;
+        }
+        asking
     }
 }
 

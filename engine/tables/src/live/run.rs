@@ -91,11 +91,13 @@ impl Live {
         let plan = plan_of(&narrow(&pinned(&inner)), &statement).await?;
         let tables: Vec<String> = plan::followed(&plan)?.iter().map(Followed::table).collect();
         let heard = inner.bell.listen();
+        let asking = inner.ask_how_far().await;
         let (catalog, id, reached) = {
             let mut held = inner.lock();
             let id = held.follow(tables.iter().map(String::as_str), statement.keep, &inner.bell);
             (Catalog::new(held.pin(), inner.session.clone(), held.position), id, held.reached.clone())
         };
+        drop(asking);
         let follows = Follows { inner, id };
         let catalog = narrow(&catalog);
         let plan = plan_of(&catalog, &statement).await?;

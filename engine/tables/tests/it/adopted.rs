@@ -96,7 +96,7 @@ async fn a_rebuild_beside_a_live_store_is_never_half_seen() {
             let mut seen = std::collections::BTreeSet::new();
             for round in 4.. {
                 seen.insert(csv(&live, "SELECT run_id, count(*) AS n FROM imu WHERE session = 's1' GROUP BY run_id").await);
-                let reader = Reader::open(&path).await.expect("tables");
+                let reader = Reader::open(&crate::place(&path)).await.expect("tables");
                 let answer = reader.query("SELECT run_id, count(*) AS n FROM imu WHERE session = 's1' GROUP BY run_id").await;
                 seen.insert(as_csv(&answer.expect("an answer").collect().await.expect("rows")));
                 // The engine goes on committing, which draws in what the rebuild has committed.
@@ -109,7 +109,7 @@ async fn a_rebuild_beside_a_live_store_is_never_half_seen() {
             seen
         })
     };
-    let rebuild = Store::open_as(dir.path(), "lab-1", "b/s1", &[imu()]).await.expect("opens");
+    let rebuild = Store::open_as(&crate::place(dir.path()), "lab-1", "b/s1", &[imu()]).await.expect("opens");
     append(&rebuild, &lineage(("s1", "b"), REBUILD, 0)).expect("appended");
     for position in 1..5 {
         append(&rebuild, &samples_of(("s1", "b"), "pelvis", position * 10, 10, position)).expect("appended");
@@ -119,7 +119,7 @@ async fn a_rebuild_beside_a_live_store_is_never_half_seen() {
     assert_eq!(csv(&rebuild, "SELECT count(*) AS n FROM imu WHERE session = 's1'").await, "n\n50\n", "a rebuild sees every run");
     assert_eq!(rebuild.transactions(), [1, 4], "lineage at 1, the samples at 4");
     // Stopped and begun anew, it drops what it holds.
-    let again = Store::open_as(dir.path(), "lab-1", "b/s1", &[imu()]).await.expect("opens");
+    let again = Store::open_as(&crate::place(dir.path()), "lab-1", "b/s1", &[imu()]).await.expect("opens");
     append(&again, &samples_of(("s1", "b"), "pelvis", 40, 10, 4)).expect("appended");
     append(&again, &samples_of(("s1", "b"), "pelvis", 50, 10, 5)).expect("appended");
     append(&again, &adoption("s1", &["b"], 1_000, 6)).expect("appended");
@@ -142,7 +142,7 @@ async fn tables_and_columns_of_a_rebuild_appear_in_a_running_store() {
     ));
     let mut further = imu();
     further.name = "further".to_owned();
-    let rebuild = Store::open_as(dir.path(), "lab-1", "b/s1", &[wider, further]).await.expect("opens");
+    let rebuild = Store::open_as(&crate::place(dir.path()), "lab-1", "b/s1", &[wider, further]).await.expect("opens");
     append(&rebuild, &lineage(("s1", "b"), REBUILD, 0)).expect("appended");
     let mut chunk = samples_of(("s1", "b"), "pelvis", 0, 7, 1);
     append(&rebuild, &chunk).expect("appended");

@@ -26,7 +26,7 @@ const FUNCTIONS: [&str; 14] = [
 ];
 
 async fn lab_store(dir: &Path) -> Arc<Store> {
-    let store = Store::open(dir, "lab-1", &lab::specs()).await.expect("the store opens");
+    let store = Store::open(&crate::place(dir), "lab-1", &lab::specs()).await.expect("the store opens");
     let chunks = lab::chunks();
     store.append(&chunks, chunks.last().expect("chunks").position).expect("appended");
     Arc::new(store)

@@ -153,7 +153,7 @@ async fn every_query_agrees_with_what_was_appended_at_its_position() {
     let queries: usize = std::env::var("PROPRIO_FIRE_QUERIES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let dir = tempfile::tempdir().expect("a folder");
     let specs = TABLES.map(|(name, _)| TableSpec { name: name.to_owned(), ..imu() });
-    let store = Arc::new(Store::open(dir.path(), "lab-1", &specs).await.expect("opens"));
+    let store = Arc::new(Store::open(&crate::place(dir.path()), "lab-1", &specs).await.expect("opens"));
     let done = Arc::new(AtomicBool::new(false));
     let cuts = Arc::new(Mutex::new(BTreeSet::new()));
     let writer = std::thread::spawn({

@@ -85,7 +85,7 @@ async fn a_forgotten_session_leaves_no_byte_under_the_tables() {
         } else {
             store.commit(5).await.expect("committed");
             drop(store);
-            forget_sessions(dir.path(), std::slice::from_ref(&gone)).await.expect("forgotten")
+            forget_sessions(&crate::place(dir.path()), std::slice::from_ref(&gone)).await.expect("forgotten")
         };
         assert_eq!(marked(&tables), Vec::<PathBuf>::new(), "running {running}");
         let expected = [("imu", 40), ("lineage", 1), ("notes", 4)].map(|(table, rows)| (table.to_owned(), rows));
@@ -94,7 +94,7 @@ async fn a_forgotten_session_leaves_no_byte_under_the_tables() {
         assert_eq!(read_csv(dir.path(), LEFT).await, format!("session,sensor,n,first,last\nkept,pelvis,{last}\n"));
         assert_eq!(read_csv(dir.path(), "SELECT count(*) AS n, min(text) AS t FROM notes").await, "n,t\n4,fine\n");
         // Once more changes nothing, and the tables take rows again.
-        assert_eq!(forget_sessions(dir.path(), &[gone]).await.expect("forgotten"), BTreeMap::new());
+        assert_eq!(forget_sessions(&crate::place(dir.path()), &[gone]).await.expect("forgotten"), BTreeMap::new());
         let store = open(dir.path()).await;
         assert_eq!(store.committed_position("imu"), Some(5));
         append(&store, &samples_of(("kept", "a"), "pelvis", 90, 1, 9)).expect("appended");
@@ -128,7 +128,7 @@ async fn a_running_store_survives_a_removal_by_another_process() {
         store.commit(position).await.expect("committed");
     }
     append(&store, &samples_of(("kept", "a"), "pelvis", 20, 10, 2)).expect("appended");
-    forget_sessions(dir.path(), &["gone".to_owned()]).await.expect("forgotten");
+    forget_sessions(&crate::place(dir.path()), &["gone".to_owned()]).await.expect("forgotten");
     store.commit(2).await.expect("committed");
     let sql = "SELECT session, count(*) AS n, count(DISTINCT sequence) AS d FROM imu GROUP BY session";
     assert_eq!(csv(&store, sql).await, "session,n,d\nkept,20,20\n");
@@ -139,7 +139,7 @@ async fn a_running_store_survives_a_removal_by_another_process() {
 async fn rows_go_when_their_time_is_over() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path()).await;
-    let other = Store::open(dir.path(), "lab-2", &[imu()]).await.expect("opens");
+    let other = Store::open(&crate::place(dir.path()), "lab-2", &[imu()]).await.expect("opens");
     for position in 0..5 {
         append(&store, &samples_of(("s1", "a"), "pelvis", position * 100, 100, position)).expect("appended");
         store.commit(position).await.expect("committed");

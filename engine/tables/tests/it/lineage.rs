@@ -49,7 +49,7 @@ const ANSWER: &str = "session,angle,pipeline_hash,origin,calibration,verdict\n\
 async fn a_derived_row_names_its_pipeline_calibration_and_session() {
     let dir = tempfile::tempdir().expect("a folder");
     let specs = [spec("angles", &stream()), spec("alignment", &alignment())];
-    let store = Store::open(dir.path(), "lab-1", &specs).await.expect("opens");
+    let store = Store::open(&crate::place(dir.path()), "lab-1", &specs).await.expect("opens");
     append(&store, &lineage(("s1", "run-a"), LIVE, 0)).expect("appended");
     store.append(&rows("run-a", "standing-1", 1), 1).expect("appended");
     store.commit(1).await.expect("committed");

@@ -92,7 +92,7 @@ struct Lab {
 
 impl Lab {
     async fn begin(dir: &std::path::Path, seed: u64) -> Self {
-        let store = Store::open(dir, "lab-1", &[imu(), force()]).await.expect("opens");
+        let store = Store::open(&crate::place(dir), "lab-1", &[imu(), force()]).await.expect("opens");
         let mut lab = Self { store, chance: Chance(seed), position: 0, session: "s1", counts: [0, 0] };
         lab.trial();
         lab

@@ -9,6 +9,7 @@ mod layout;
 mod lineage;
 mod live;
 mod merge;
+mod object_store;
 mod questions;
 mod rounds;
 mod rows;
@@ -22,7 +23,7 @@ use arrow_schema::DataType;
 use proprio_core::schema::{FieldExt, column, float, meta};
 use proprio_core::table::system;
 use proprio_core::{StreamSchema, TableChunk, TableSpec};
-use proprio_tables::{Format, Reader, Store, TablesError, output};
+use proprio_tables::{Format, Place, Reader, Store, TablesError, output};
 
 pub(crate) const DAY_NS: i64 = 86_400_000_000_000;
 /// 31 January 2026, 23:59:59.5, so that a second of rows spans two months.
@@ -61,8 +62,13 @@ pub(crate) fn samples_of((session, run_id): (&str, &str), sensor: &str, first: i
     }
 }
 
+/// The tables of a data directory.
+pub(crate) fn place(data: &Path) -> Place {
+    Place::of_data(data).expect("a path")
+}
+
 pub(crate) async fn open(dir: &Path) -> Store {
-    Store::open(dir, "lab-1", &[imu()]).await.expect("the store opens")
+    Store::open(&crate::place(dir), "lab-1", &[imu()]).await.expect("the store opens")
 }
 
 pub(crate) fn append(store: &Store, chunk: &TableChunk) -> Result<usize, TablesError> {
@@ -75,7 +81,7 @@ pub(crate) async fn csv(store: &Store, sql: &str) -> String {
 }
 
 pub(crate) async fn read_csv(dir: &Path, sql: &str) -> String {
-    let reader = Reader::open(dir).await.expect("tables");
+    let reader = Reader::open(&crate::place(dir)).await.expect("tables");
     as_csv(&reader.query(sql).await.expect("an answer").collect().await.expect("rows"))
 }
 

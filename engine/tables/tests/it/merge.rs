@@ -20,7 +20,7 @@ fn parquet(folder: &Path) -> Vec<PathBuf> {
 }
 
 async fn files(dir: &Path, table: &str) -> usize {
-    let sizes = table_sizes(dir).await.expect("tables");
+    let sizes = table_sizes(&crate::place(dir)).await.expect("tables");
     sizes.into_iter().find(|size| size.table == table).expect("the table").files
 }
 
@@ -30,7 +30,7 @@ const ROWS: &str = "SELECT session, sensor, sequence, time_ns, gyro_x_rad_per_s 
 async fn merged_files_hold_the_same_rows_in_the_same_order() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = open(dir.path()).await;
-    let other = Store::open(dir.path(), "lab-2", &[imu()]).await.expect("opens");
+    let other = Store::open(&crate::place(dir.path()), "lab-2", &[imu()]).await.expect("opens");
     for position in 0..20 {
         let session = format!("s{}", position / 7);
         append(&store, &samples_of((&session, "a"), "trunk", position * 10, 10, position)).expect("appended");
@@ -65,7 +65,7 @@ async fn merged_files_hold_the_same_rows_in_the_same_order() {
     // Without any engine, every rig's files are merged.
     drop((store, other));
     let before = read_csv(dir.path(), ROWS).await;
-    let merged = merge_tables(dir.path()).await.expect("merged");
+    let merged = merge_tables(&crate::place(dir.path())).await.expect("merged");
     assert_eq!(read_csv(dir.path(), ROWS).await, before);
     assert_eq!(files(dir.path(), "imu").await, 5, "two rigs, two months, and one file that is small beside its month's: {merged:?}");
     let again = open(dir.path()).await;
@@ -78,7 +78,7 @@ async fn merged_files_hold_the_same_rows_in_the_same_order() {
 async fn merges_run_beside_everything_and_what_is_forgotten_stays_forgotten() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open(dir.path()).await);
-    let rebuild = Store::open_as(dir.path(), "lab-1", "r/s0", &[imu()]).await.expect("opens");
+    let rebuild = Store::open_as(&crate::place(dir.path()), "lab-1", "r/s0", &[imu()]).await.expect("opens");
     append(&store, &lineage(("s0", "a"), LIVE, 0)).expect("appended");
     let done = Arc::new(AtomicBool::new(false));
     let merger = {
@@ -119,7 +119,7 @@ async fn merges_run_beside_everything_and_what_is_forgotten_stays_forgotten() {
 /// Milliseconds until a reader has opened the tables, and until it has the first row of a session.
 async fn first_row(dir: &Path, session: usize) -> (u128, u128) {
     let begun = Instant::now();
-    let reader = Reader::open(dir).await.expect("tables");
+    let reader = Reader::open(&crate::place(dir)).await.expect("tables");
     let open = begun.elapsed().as_millis();
     let sql = format!("SELECT * FROM imu WHERE session = 's{session:05}' ORDER BY time_ns");
     let mut answer = reader.query(&sql).await.expect("an answer");

@@ -70,7 +70,7 @@ fn rounded(number: f64) -> f64 {
 }
 
 async fn store(dir: &Path, layout: Layout) -> Store {
-    let store = Store::open(dir, "lab-1", &lab::specs()).await.expect("the store opens");
+    let store = Store::open(&crate::place(dir), "lab-1", &lab::specs()).await.expect("the store opens");
     let chunks = lab::chunks();
     let last = chunks.last().expect("chunks").position;
     let half = chunks.len() / 2;

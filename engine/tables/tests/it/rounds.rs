@@ -29,7 +29,7 @@ async fn a_round_that_fails_in_one_table_is_repaired_by_the_next_and_by_recovery
     for restart in [false, true] {
         let dir = tempfile::tempdir().expect("a folder");
         let specs = [imu(), spec("force")];
-        let mut store = Store::open(dir.path(), "lab-1", &specs).await.expect("opens");
+        let mut store = Store::open(&crate::place(dir.path()), "lab-1", &specs).await.expect("opens");
         let both = |store: &Store, positions: std::ops::Range<i64>| {
             for position in positions {
                 let chunk = samples("pelvis", position * 10, 10, position);
@@ -47,7 +47,7 @@ async fn a_round_that_fails_in_one_table_is_repaired_by_the_next_and_by_recovery
         assert_eq!(csv(&store, COUNTS).await, "imu,imu_distinct,force,force_distinct\n30,30,30,30\n");
         if restart {
             drop(store);
-            store = Store::open(dir.path(), "lab-1", &specs).await.expect("opens");
+            store = Store::open(&crate::place(dir.path()), "lab-1", &specs).await.expect("opens");
             assert_eq!(store.transactions(), [1, 2]);
             // Recovery replays from before both.
             both(&store, 0..3);
@@ -92,7 +92,7 @@ async fn a_commit_whose_end_was_not_seen_is_found_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_committed_before_its_lineage() {
     let dir = tempfile::tempdir().expect("a folder");
-    let store = Store::open_as(dir.path(), "lab-1", "b/s1", &[imu()]).await.expect("opens");
+    let store = Store::open_as(&crate::place(dir.path()), "lab-1", "b/s1", &[imu()]).await.expect("opens");
     append(&store, &lineage(("s1", "b"), REBUILD, 0)).expect("appended");
     append(&store, &samples_of(("s1", "b"), "pelvis", 0, 10, 1)).expect("appended");
     let broken = dir.path().join("tables/lineage/_delta_log/00000000000000000001.json");

@@ -157,7 +157,7 @@ async fn a_restart_drops_what_is_committed_and_refuses_a_stale_writer() {
     again.commit(3).await.expect("committed");
     assert_eq!(csv(&again, "SELECT count(*) AS n FROM imu").await, "n\n40\n");
     // Another rig commits to the same tables under its own application id.
-    let other = Store::open(dir.path(), "lab-2", &[imu()]).await.expect("opens");
+    let other = Store::open(&crate::place(dir.path()), "lab-2", &[imu()]).await.expect("opens");
     assert_eq!(other.committed_position("imu"), None);
     append(&other, &samples("pelvis", 0, 10, 0)).expect("appended");
     other.commit(0).await.expect("committed");
@@ -183,7 +183,7 @@ async fn a_table_gains_columns_and_keeps_their_order_and_units() {
     let mut fields: Vec<Field> = wider.columns.fields().iter().map(|field| field.as_ref().clone()).collect();
     fields.push(float("mag_x_ut", "uT").frame("sensor"));
     wider.columns = Arc::new(arrow_schema::Schema::new(fields));
-    let store = Store::open(dir.path(), "lab-1", &[wider.clone()]).await.expect("opens");
+    let store = Store::open(&crate::place(dir.path()), "lab-1", &[wider.clone()]).await.expect("opens");
     let mut chunk = samples("pelvis", 10, 10, 1);
     let mut columns = chunk.rows.columns().to_vec();
     columns.push(Arc::new(Float64Array::from(vec![48.5; 10])));
@@ -200,18 +200,18 @@ async fn a_table_gains_columns_and_keeps_their_order_and_units() {
 
     let mut conflict = imu();
     conflict.columns = StreamSchema::new(vec![float("gyro_x_rad_per_s", "deg/s")], &[], None).columns;
-    let error = Store::open(dir.path(), "lab-1", &[conflict]).await.expect_err("a conflict").to_string();
+    let error = Store::open(&crate::place(dir.path()), "lab-1", &[conflict]).await.expect_err("a conflict").to_string();
     assert!(error.contains("column `gyro_x_rad_per_s` holds double in rad/s already, and can't take double in deg/s"), "{error}");
     let mut unsigned = imu();
     unsigned.columns = StreamSchema::new(vec![column("counter", DataType::UInt64)], &[], None).columns;
-    let error = Store::open(dir.path(), "lab-1", &[unsigned]).await.expect_err("refused").to_string();
+    let error = Store::open(&crate::place(dir.path()), "lab-1", &[unsigned]).await.expect_err("refused").to_string();
     assert!(error.contains("column `counter`: type UInt64 can't be stored"), "{error}");
 }
 
 #[tokio::test]
 async fn system_tables_are_there_and_sql_only_reads() {
     let dir = tempfile::tempdir().expect("a folder");
-    let nothing = Reader::open(dir.path()).await.expect_err("no tables").to_string();
+    let nothing = Reader::open(&crate::place(dir.path())).await.expect_err("no tables").to_string();
     assert!(nothing.contains("no tables under"), "{nothing}");
     let store = open(dir.path()).await;
     let listed = csv(&store, "SHOW TABLES").await;

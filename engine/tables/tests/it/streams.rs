@@ -42,7 +42,7 @@ async fn ten_million_rows_stream_in_flat_memory() {
         store.commit(position).await.expect("committed");
     }
     drop(store);
-    let reader = Reader::open(dir.path()).await.expect("tables");
+    let reader = Reader::open(&crate::place(dir.path())).await.expect("tables");
     // The peak since now.
     std::fs::write("/proc/self/clear_refs", "5").expect("Linux");
     let before = memory_mib("VmRSS:");

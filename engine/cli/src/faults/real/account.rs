@@ -31,7 +31,7 @@ pub type Accounts = BTreeMap<String, Account>;
 /// Looks for every sample that was published, all of which were acknowledged. Since every sensor keeps what is not
 /// acknowledged, none may be lost, whenever the engine was killed.
 pub async fn check(data: &Path, published: &Published) -> anyhow::Result<Accounts> {
-    let reader = Reader::open(data).await.context("the tables can't be read")?;
+    let reader = Reader::open(&crate::place::of(data)?).await.context("the tables can't be read")?;
     let mut accounts = Accounts::new();
     for (stream, &count) in published {
         let account = check_sensor(&reader, stream, count).await.with_context(|| format!("sensor {stream}, {count} samples"))?;
