@@ -73,7 +73,9 @@ mod tests {
     fn nothing_is_sent_when_nothing_came() {
         assert_eq!(Frame::new(1, 1, 1, 0).finish(), None);
         let mut series = Series::default();
-        [(i64::MIN, 1.0), (i64::MAX, 2.0)].map(|(index, value)| series.take(index, value));
+        for (index, value) in [(i64::MIN, 1.0), (i64::MAX, 2.0)] {
+            series.take(index, value);
+        }
         let mut frame = Frame::new(1, 1, 1, 0);
         frame.add(3, &series.drain());
         assert_eq!(frame.finish().map(|bytes| bytes.len()), Some(32 + 16 + 12), "the far one is left out");
