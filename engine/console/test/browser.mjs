@@ -205,7 +205,7 @@ try {
   assert.deepEqual(wrong, []);
   passed(`page weight: ${(weight / 1024).toFixed(0)} KiB, packed`);
 } catch (error) {
-  if (shots) await page.screenshot({ path: join(shots, 'failed.png') });
+  if (shots) await page.screenshot({ path: join(shots, 'failed.png') }).catch(() => console.error('no picture could be taken'));
   console.error(`what the page said: ${wrong.join('\n') || 'nothing wrong'}`);
   throw error;
 } finally {
