@@ -21,7 +21,8 @@
 //!   `hold outside band`, `not calibrated`, and the compensations;
 //! - `done`, `valid`, `prescribed`, `adherence_percent`: so far; at the session's end they come once more in a row of `kind` `session`.
 //!
-//! A pause of half the protocol's `set_rest` begins a new set; where it has none, all is one set. Half and lost ones aren't counted.
+//! A pause of half the protocol's `set_rest` begins a new set; where it has none, all is one set. Half and lost ones aren't counted,
+//! nor those for which a condition of `require` wasn't true.
 //!
 //! **Delay**: a row comes when the signal is still again, 0.2 s after it slowed down to a tenth of its speed, or when the next repetition
 //! begins, and 3 s after `end` was passed at the latest. **Gaps** up to `gap` are bridged by a straight line; longer ones within a repetition are a reason

@@ -177,7 +177,7 @@ impl Judge {
         against.extend(too_long.iter().cloned());
         let met: Vec<bool> = found.others[self.permitted.len()..].iter().map(|values| values.iter().all(|value| *value == 1.0)).collect();
         against.extend(self.required.iter().zip(&met).filter(|(_, met)| !**met).map(|(name, _)| format!("not {name}")));
-        let is_counted = found.outcome == Outcome::Complete && is_whole;
+        let is_counted = found.outcome == Outcome::Complete && is_whole && met.iter().all(|met| *met);
         if begins_set {
             (tally.sets, tally.in_set) = (tally.sets + 1, 0);
         }

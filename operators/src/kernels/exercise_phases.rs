@@ -55,7 +55,9 @@ fn rise(way: &[f64], peak: usize) -> Option<(f64, f64)> {
     let gone = |at: usize| (way[at] - low) / (high - low);
     let arrived = (0..=peak).find(|at| gone(*at) >= 1.0 - NEAR)?;
     let middle = (0..arrived).rev().find(|at| gone(*at) < 0.5)?;
-    let slow = SLOW * speed[..=arrived].iter().copied().fold(0.0, f64::max);
+    // A step or a jerk before the movement is no part of it.
+    let left = (0..=middle).rev().find(|at| gone(*at) <= NEAR).unwrap_or(0);
+    let slow = SLOW * speed[left..=arrived].iter().copied().fold(0.0, f64::max);
     let begins = (0..=middle).rev().find(|at| gone(*at) <= NEAR && speed[*at] < slow).map_or(0, |at| at + 1);
     let ends = (arrived..=peak).find(|at| speed[*at] < slow).unwrap_or(peak);
     let first_pause = (begins..ends).find(|at| speed[*at] < slow).unwrap_or(ends);
@@ -144,14 +146,21 @@ mod tests {
     }
 
     #[test]
-    fn a_sagging_hold_changes_nothing() {
+    fn a_pause_halfway_a_sagging_hold_and_a_step_before_change_nothing() {
         let phases = [100, 300, 500, 200, 100];
-        let mut way = repetition(phases, minimum_jerk);
+        let mut way = repetition(phases, |x| {
+            // Half of the way, a pause of a third, and the other half.
+            let part = |x: f64| minimum_jerk(x * 3.0);
+            0.5 * part(x) + 0.5 * part(x - 2.0 / 3.0)
+        });
         for (k, value) in way.iter_mut().enumerate().skip(400).take(500) {
             *value -= 0.1 * (k - 400) as f64 / 500.0;
         }
         for k in 0..200 {
             way[900 + k] = 0.9 * minimum_jerk(1.0 - k as f64 / 200.0);
+        }
+        for (k, value) in way.iter_mut().enumerate().take(30) {
+            *value += 0.7 * minimum_jerk(1.0 - (k as f64 / 15.0 - 1.0).abs());
         }
         let found = boundaries(&way).expect("it moves");
         assert!(offsets(found, phases).iter().all(|off| off.abs() < 0.5), "{:?}", offsets(found, phases));
