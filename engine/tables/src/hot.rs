@@ -230,11 +230,20 @@ impl HotBatch {
 
 /// Bytes of the rows themselves: a batch decoded from a message shares its buffers with others.
 pub(crate) fn rows_bytes(rows: &RecordBatch) -> usize {
-    let column_bytes = |column: &Arc<dyn Array>| {
-        let data = column.to_data();
-        data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size())
-    };
     rows.columns().iter().map(column_bytes).sum()
+}
+
+fn column_bytes(column: &Arc<dyn Array>) -> usize {
+    let nulls = if column.nulls().is_some() { column.len().div_ceil(8) } else { 0 };
+    if let Some(width) = column.data_type().primitive_width() {
+        return column.len() * width + nulls;
+    }
+    if let Some(texts) = column.as_string_opt::<i32>() {
+        let offsets = texts.value_offsets();
+        return size_of_val(offsets) + (offsets[texts.len()] - offsets[0]) as usize + nulls;
+    }
+    let data = column.to_data();
+    data.get_slice_memory_size().unwrap_or_else(|_| data.get_array_memory_size())
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ mod cold;
 mod curtain;
 mod error;
 mod files;
+mod fit;
 mod forget;
 mod hot;
 mod keep_order;

@@ -1,13 +1,11 @@
-//! Which columns does a table have in SQL and on disk, and how does a chunk of rows come to have them?
+//! Which columns does a table have in SQL and on disk, and when do two tables of one name agree?
 
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::Int64Type;
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array, temporal_conversions};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array, temporal_conversions};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+use proprio_core::TableSpec;
 use proprio_core::schema::{FieldExt, TIME, column, meta, text};
-use proprio_core::{TableChunk, TableSpec};
 
 use crate::error::TablesError;
 
@@ -108,39 +106,6 @@ pub(crate) fn widened(rows: &RecordBatch, schema: &SchemaRef) -> RecordBatch {
     RecordBatch::try_new(schema.clone(), columns).expect("a table's columns keep their types and gain only nullable ones")
 }
 
-/// A chunk's rows with every column of its table.
-pub(crate) fn conform(schema: &SchemaRef, chunk: &TableChunk, rig: &str) -> Result<RecordBatch, TablesError> {
-    let misfit = |detail: String| TablesError::Misfit { table: chunk.table.clone(), detail };
-    let rows = chunk.rows.num_rows();
-    let times = chunk.rows.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
-    let times = times.ok_or_else(|| misfit("no Int64 column `time_ns`".to_owned()))?;
-    if times.null_count() > 0 {
-        return Err(misfit("a null in `time_ns`".to_owned()));
-    }
-    if let Some(unknown) = chunk.rows.schema_ref().fields().iter().find(|field| schema.index_of(field.name()).is_err()) {
-        return Err(misfit(format!("column `{}` is not declared", unknown.name())));
-    }
-    let key = key(schema);
-    let make = |field: &Arc<Field>| -> Result<ArrayRef, TablesError> {
-        Ok(match field.name().as_str() {
-            TIME_UTC => Arc::new(utc_times(times)),
-            RIG => constant(rig, rows),
-            SESSION => constant(&chunk.session, rows),
-            RUN => constant(&chunk.run_id, rows),
-            name if Some(name) == key && chunk.key.is_some() => constant(chunk.key.as_deref().unwrap_or_default(), rows),
-            name => match chunk.rows.column_by_name(name) {
-                None => new_null_array(field.data_type(), rows),
-                Some(column) if column.data_type() == field.data_type() => column.clone(),
-                Some(column) => {
-                    return Err(misfit(format!("column `{name}` is {}, not {}", column.data_type(), field.data_type())));
-                }
-            },
-        })
-    };
-    let columns = schema.fields().iter().map(make).collect::<Result<Vec<_>, _>>()?;
-    RecordBatch::try_new(schema.clone(), columns).map_err(|error| misfit(error.to_string()))
-}
-
 /// The `yyyy-mm` of each row.
 pub(crate) fn months(times: &Int64Array) -> ArrayRef {
     let mut day = None;
@@ -161,13 +126,9 @@ fn utc_field() -> Field {
     column(TIME_UTC, DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))).required()
 }
 
-fn utc_times(times: &Int64Array) -> TimestampMicrosecondArray {
+pub(crate) fn utc_times(times: &Int64Array) -> TimestampMicrosecondArray {
     let micros = times.values().iter().map(|time| time.div_euclid(1000));
     TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC")
-}
-
-fn constant(value: &str, rows: usize) -> ArrayRef {
-    Arc::new(StringArray::from_iter_values(std::iter::repeat_n(value, rows)))
 }
 
 fn is_storable(data_type: &DataType) -> bool {
@@ -200,6 +161,8 @@ pub(crate) fn type_name(data_type: &DataType) -> String {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::cast::AsArray;
+
     use super::*;
 
     #[test]

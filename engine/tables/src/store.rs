@@ -12,6 +12,7 @@ use proprio_core::{TableChunk, TableSpec};
 use crate::catalog::{self, Answer, Catalog};
 use crate::cold::Cold;
 use crate::error::TablesError;
+use crate::fit::Fits;
 use crate::live::Bell;
 use crate::place::Place;
 use crate::round::Round;
@@ -45,6 +46,7 @@ pub(crate) struct Inner {
     /// Files are merged, vacuumed, or rid of rows by one at a time, taken before `round`: what is being merged may hold rows
     /// that are to be forgotten.
     pub(crate) rewriting: tokio::sync::Mutex<()>,
+    pub(crate) fits: Mutex<Fits>,
     /// Rung when rows have come.
     pub(crate) bell: Arc<Bell>,
 }
@@ -85,6 +87,7 @@ impl Store {
             tables: Mutex::new(Tables::new(BTreeMap::new(), follows)),
             round: tokio::sync::Mutex::default(),
             rewriting: tokio::sync::Mutex::default(),
+            fits: Mutex::default(),
             bell: Arc::default(),
         };
         let tables = inner.open_tables(state::wanted(specs)?).await?;
@@ -103,7 +106,7 @@ impl Store {
     /// An undeclared or operational table, rows that don't fit it, or a position that goes backwards; then nothing was
     /// taken in.
     pub fn append(&self, chunks: &[TableChunk], position: i64) -> Result<usize, TablesError> {
-        let rows = chunks.iter().map(|chunk| self.inner.conform(chunk, false)).collect::<Result<Vec<_>, _>>()?;
+        let rows = chunks.iter().map(|chunk| self.inner.fitted(chunk, false)).collect::<Result<Vec<_>, _>>()?;
         let mut tables = self.inner.lock();
         tables.append(chunks, rows, position)?;
         let bytes = tables.hot_bytes();
@@ -128,7 +131,7 @@ impl Store {
     /// # Errors
     /// An undeclared table, one that isn't operational, or rows that don't fit it.
     pub fn append_operational(&self, chunk: &TableChunk) -> Result<(), TablesError> {
-        let rows = self.inner.conform(chunk, true)?;
+        let rows = self.inner.fitted(chunk, true)?;
         self.inner.lock().append_operational(chunk, rows);
         self.inner.bell.ring();
         Ok(())
@@ -249,9 +252,9 @@ impl Inner {
     }
 
     /// The rows of a chunk with every column of its table.
-    fn conform(&self, chunk: &TableChunk, operational: bool) -> Result<RecordBatch, TablesError> {
+    fn fitted(&self, chunk: &TableChunk, operational: bool) -> Result<RecordBatch, TablesError> {
         let columns = self.lock().schema(&chunk.table, operational)?;
-        schema::conform(&columns, chunk, &self.rig)
+        self.fits.lock().expect("nothing panics while it fits rows").fitted(&columns, chunk, &self.rig)
     }
 
     async fn open_tables(&self, wanted: BTreeMap<String, Wanted>) -> Result<BTreeMap<String, Table>, TablesError> {

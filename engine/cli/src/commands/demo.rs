@@ -165,10 +165,11 @@ fn questions(session: &str) -> Vec<Question> {
         Question {
             title: "How each IMU sits, found by standing and squatting: its angle to its segment, beside the truth",
             sql: format!(
-                "SELECT found.sensor, found.verdict,\n       \
-                 round(2 * degrees(acos(abs(found.segment_from_sensor_q_w))), 1) AS found_deg, round(sqrt(sum(truth.value * truth.value)), 1) AS true_deg\n\
-                 FROM alignment AS found JOIN truth ON truth.session = found.session AND truth.name LIKE 'placement_' || found.sensor || '_%_deg'\n\
-                 WHERE found.{mine}\nGROUP BY found.sensor, found.verdict, found.segment_from_sensor_q_w ORDER BY found.sensor"
+                "SELECT found.sensor, found.verdict, round(2 * degrees(acos(abs(found.segment_from_sensor_q_w))), 1) AS found_deg, placed.true_deg\n\
+                 FROM alignment AS found JOIN (\n  \
+                 SELECT substr(name, 11, length(name) - 16) AS sensor, round(sqrt(sum(value * value)), 1) AS true_deg\n  \
+                 FROM truth WHERE name LIKE 'placement_%' AND {mine} GROUP BY 1\n\
+                 ) AS placed ON placed.sensor = found.sensor\nWHERE found.{mine} ORDER BY found.sensor"
             ),
             check: Some(|row| (row[0] - row[1]).abs() <= 3.0),
         },
