@@ -7,6 +7,7 @@ pub mod audit;
 mod bursts;
 mod calls;
 mod carry;
+mod edit;
 pub mod fold;
 pub mod live;
 mod liveness;
