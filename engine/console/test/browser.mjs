@@ -10,9 +10,10 @@ import { statements } from './browser/sql.mjs';
 
 const IMPAIRED = ['--impair', 'pelvic-drop=8deg:left'];
 
-const hasty = new Subject('S-16', '--calibration', 'few-repetitions', ...IMPAIRED);
-const lab = await Page.open();
+let lab;
 try {
+  const hasty = new Subject('S-16', '--calibration', 'few-repetitions', ...IMPAIRED);
+  lab = await Page.open();
   await refused(lab);
   await hasty.leave();
   const careful = new Subject('S-17', '--calibration', 'good', ...IMPAIRED);
@@ -29,10 +30,10 @@ try {
   assert.deepEqual(lab.wrong, []);
   passed(`page weight: ${(lab.weight / 1024).toFixed(0)} KiB, packed`);
 } catch (error) {
-  await lab.picture('failed').catch(() => console.error('no picture could be taken'));
-  console.error(`what the page said: ${lab.wrong.join('\n') || 'nothing wrong'}`);
+  await lab?.picture('failed').catch(() => console.error('no picture could be taken'));
+  console.error(`what the page said: ${lab?.wrong.join('\n') || 'nothing wrong'}`);
   throw error;
 } finally {
-  await lab.close();
+  await lab?.close();
   await Promise.all(Subject.all.map((subject) => subject.leave()));
 }
