@@ -8,6 +8,8 @@ import { files, killed } from './browser/rig.mjs';
 import { alerts, session } from './browser/session.mjs';
 import { statements } from './browser/sql.mjs';
 
+/** What the page may weigh, packed, in bytes. */
+const WEIGHT_MAX = 200 * 1024;
 const IMPAIRED = ['--impair', 'pelvic-drop=8deg:left'];
 
 let lab;
@@ -28,7 +30,9 @@ try {
   await files(lab);
   await killed(lab, careful);
   assert.deepEqual(lab.wrong, []);
-  passed(`page weight: ${(lab.weight / 1024).toFixed(0)} KiB, packed`);
+  const weight = await lab.weight();
+  assert.ok(weight > 0 && weight < WEIGHT_MAX, `the page weighs ${weight} bytes`);
+  passed(`page weight: ${(weight / 1024).toFixed(0)} KiB, packed`);
 } catch (error) {
   await lab?.picture('failed').catch(() => console.error('no picture could be taken'));
   console.error(`what the page said: ${lab?.wrong.join('\n') || 'nothing wrong'}`);

@@ -59,7 +59,6 @@ export class Subject {
 /** The browser's one page, with everything that went wrong in it. */
 export class Page {
   wrong = [];
-  weight = 0;
 
   static async open() {
     const made = new Page();
@@ -69,9 +68,8 @@ export class Page {
     page.setDefaultTimeout(PATIENCE);
     page.on('pageerror', (error) => made.wrong.push(`exception: ${error.message}`));
     page.on('console', (message) => message.type() === 'error' && made.wrong.push(`console: ${message.text()}`));
-    page.on('requestfinished', async (request) => {
+    page.on('request', (request) => {
       if (new URL(request.url()).origin !== http) made.wrong.push(`asked elsewhere: ${request.url()}`);
-      if (!request.url().includes('/v1/')) made.weight += (await request.sizes()).responseBodySize;
     });
     made.page = page;
     await page.goto(`${http}/`);
@@ -110,6 +108,15 @@ export class Page {
     }
     await this.page.getByRole('button', { name: /^Switch to/ }).click();
     passed(`${name}: no serious finding of axe, dark or light`);
+  }
+
+  /** Bytes that the page itself takes over the wire. */
+  weight() {
+    return this.page.evaluate(() =>
+      [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
+        .filter(({ name }) => !name.includes('/v1/'))
+        .reduce((sum, { encodedBodySize }) => sum + encodedBodySize, 0),
+    );
   }
 
   async close() {
