@@ -1,4 +1,4 @@
-"""What `.ci/deploy` asks of deploy/'s files that shell is too clumsy for: `deploy.py runbook | router | access | dashboards`."""
+"""What `.ci/deploy` asks of deploy/'s files that shell is too clumsy for: `deploy.py runbook | doctor | router | access | dashboards`."""
 
 import json
 import pathlib
@@ -35,6 +35,16 @@ def runbook():
     }
     assert tested == names, f"never seen to fire in a test: {names - tested}"
     print(f"deploy: {len(names)} alerts fire and stay silent in their tests, and each has its line in the runbook")
+
+
+def doctor(found):
+    """An engine without sensors is well, finds each of them missing, and says what mends that."""
+    findings = json.loads(pathlib.Path(found).read_text())
+    assert not [finding for finding in findings if finding["state"] == "error"], findings
+    assert {"versions", "clock", "data", "disk", "ports", "zenoh", "recording", "rig"} <= {finding["check"] for finding in findings}
+    missing = [finding for finding in findings if finding["check"] == "rig" and "never seen" in finding["says"]]
+    assert len(missing) == 13 and all(finding["fix"] for finding in missing), findings
+    print("deploy: the doctor, a container's health check, finds the engine well and 13 sensors missing")
 
 
 def router(config):
@@ -151,4 +161,4 @@ def dashboards(prometheus, postgres):
 
 
 if __name__ == "__main__":
-    {"runbook": runbook, "router": router, "access": access, "dashboards": dashboards}[sys.argv[1]](*sys.argv[2:])
+    {"runbook": runbook, "doctor": doctor, "router": router, "access": access, "dashboards": dashboards}[sys.argv[1]](*sys.argv[2:])
