@@ -13,9 +13,12 @@ use super::connect::EngineArgs;
 
 /// Looks at the clock, the disk, the ports, the data directory, the engine and its sensors, and says what is amiss and what mends it.
 ///
-/// Exits with 2 when something doesn't work, with 0 when all is well or there are warnings alone; so it is a container's health check too.
+/// Exits with 2 when something doesn't work, with 0 when all is well or there are warnings alone.
 #[derive(Debug, clap::Args)]
 pub struct Args {
+    /// Count it as an error that no engine runs: the health check of a container.
+    #[arg(long)]
+    running: bool,
     /// Print a list of JSON objects.
     #[arg(long)]
     json: bool,
@@ -65,7 +68,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let mut found = vec![machine::versions(), machine::clock(), machine::data(&args.engine.data)];
     found.extend(machine::disk(&args.engine.data));
     found.extend(machine::ports(&args.engine));
-    found.extend(rig::look(&args.engine).await);
+    found.extend(rig::look(&args.engine, args.running).await);
     let mut out = std::io::stdout().lock();
     if args.json {
         writeln!(out, "{}", serde_json::to_string_pretty(&found)?)?;

@@ -15,10 +15,13 @@ const RATE_OFF: f64 = 0.05;
 /// Share of samples whose loss is worth a word.
 const LOSS_FEW: f64 = 0.01;
 
-/// What the engine says, when one is meant to be there.
-pub async fn look(engine: &EngineArgs) -> Vec<Finding> {
+/// What the engine says, when one is there or must be.
+pub async fn look(engine: &EngineArgs, must_run: bool) -> Vec<Finding> {
     if !engine.is_running() {
         let says = format!("no engine has {} open", engine.data.display());
+        if must_run {
+            return vec![Finding::error("zenoh", says, "`proprio run`; its log says why it ended")];
+        }
         return vec![Finding::fine("zenoh", says + ", and none was named: its sensors were not looked at")];
     }
     let fix =
