@@ -57,3 +57,11 @@ test('completions are columns of the tables that the text names, and tables afte
   assert.deepEqual(texts('SELECT * FROM v'), ['vault']);
   assert.deepEqual(texts('SELECT '), []);
 });
+
+test('a diff is the shortest, with what stands around it', async () => {
+  const { diff } = await vite.ssrLoadModule('/src/lib/diff.ts');
+  const told = (a, b) => diff(a, b).map(({ kind, text }) => `${{ same: ' ', gone: '-', new: '+' }[kind]}${text}`);
+  assert.deepEqual(told('a\nb\nc\nd\ne\nf', 'a\nb\nc\nx\ne\nf'), [' b', ' c', '-d', '+x', ' e', ' f']);
+  assert.deepEqual(told('a\nb\nc', 'c\na\nb\nc'), ['+c', ' a', ' b']);
+  assert.deepEqual(told('a\nb', 'a\nb'), []);
+});

@@ -9,7 +9,8 @@ use crate::outcome::Instrument;
 use crate::rig::RigFile;
 use crate::time::TimeNs;
 
-/// What a person or a program asks of a running rig.
+/// What a person or a program asks of a running rig. Those that say nothing more have braces too: serde refuses unknown properties beside
+/// a tag of variants with fields alone, be there any or none.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case", deny_unknown_fields)]
 pub enum Request {
@@ -29,7 +30,7 @@ pub enum Request {
         carry: Option<String>,
     },
     /// Ends the open session; an unnamed one follows.
-    SessionStop,
+    SessionStop {},
     /// Begins a trial in the open session.
     Trial {
         /// Its name.
@@ -74,12 +75,30 @@ pub enum Request {
         time_ns: Option<TimeNs>,
     },
     /// Asks which sensors the rig declares.
-    Rig,
+    Rig {},
     /// Asks how the rig is.
-    Status,
+    Status {},
     /// Reads the files again that the engine was started with, and runs by them from here on. What did not change keeps
     /// its state; files with findings change nothing.
-    Reload,
+    Reload {},
+    /// Asks for the texts of the pipeline's file and of those that it names.
+    Files {},
+    /// Asks what would be wrong if a file had another text; nothing changes.
+    Check {
+        /// Its name, as [`Request::Files`] gives it.
+        file: String,
+        /// The text.
+        text: String,
+    },
+    /// Gives a file another text and lets it take over as [`Request::Reload`] does; a text with mistakes changes nothing.
+    Edit {
+        /// Its name, as [`Request::Files`] gives it.
+        file: String,
+        /// The text.
+        text: String,
+        /// The text that it replaces: an edit of one that has changed meanwhile is refused.
+        was: String,
+    },
     /// Removes every session of a person for good; refused while one of them is open.
     Forget {
         /// Pseudonym of the person.
@@ -117,6 +136,13 @@ pub enum Reply {
         /// Streams that began anew.
         fresh: Vec<String>,
     },
+    /// The texts of the pipeline's files, its own first.
+    Files(Vec<FileText>),
+    /// What is wrong with a text; nothing when there are no findings.
+    Checked {
+        /// By file, line and column.
+        findings: Vec<Finding>,
+    },
     /// A person's sessions are gone.
     Forgotten(Forgotten),
     /// It was not done.
@@ -124,6 +150,34 @@ pub enum Reply {
         /// Why; for files that don't check, their findings as people read them.
         reason: String,
     },
+}
+
+/// A file that a rig runs by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileText {
+    /// Its name: the pipeline's own, or as the pipeline writes it.
+    pub file: String,
+    /// What it holds.
+    pub text: String,
+}
+
+/// A mistake in a file, as `proprio check` finds it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finding {
+    /// The file's name, as [`Request::Files`] gives it.
+    pub file: String,
+    /// Line, from 1; 0 when the file as a whole is meant.
+    pub line: usize,
+    /// Column in characters, from 1; 0 when the file as a whole is meant.
+    pub column: usize,
+    /// How many characters it covers.
+    pub length: usize,
+    /// Whether the file can't be used.
+    pub is_error: bool,
+    /// What is wrong, in one sentence without a full stop.
+    pub message: String,
+    /// What to write instead.
+    pub help: Option<String>,
 }
 
 /// What was removed of a person.
@@ -269,11 +323,22 @@ mod tests {
 
     #[test]
     fn a_reload_is_asked_for_and_answered_by_name() {
-        assert_eq!(serde_json::to_string(&Request::Reload).expect("JSON"), r#"{"request":"reload"}"#);
+        assert_eq!(serde_json::to_string(&Request::Reload {}).expect("JSON"), r#"{"request":"reload"}"#);
         let reply = Reply::Reloaded { position: 7, run_id: "r".into(), kept: vec!["imu/a".into()], fresh: vec![] };
         let text = serde_json::to_string(&reply).expect("JSON");
         assert_eq!(text, r#"{"reloaded":{"position":7,"run_id":"r","kept":["imu/a"],"fresh":[]}}"#);
         assert_eq!(serde_json::from_str::<Reply>(&text).expect("a reply"), reply);
+    }
+
+    #[test]
+    fn what_a_request_does_not_know_is_refused() {
+        for request in ["reload", "rig", "status", "session_stop", "files"] {
+            let read = |text: String| serde_json::from_str::<Request>(&text);
+            assert!(read(format!(r#"{{"request":"{request}"}}"#)).is_ok(), "{request}");
+            assert!(read(format!(r#"{{"request":"{request}","subject":"S-1"}}"#)).is_err(), "{request}");
+        }
+        let hold = r#"{"request":"note","note":{"author":"anna","text":"pain","actoin":"hold"}}"#;
+        assert!(serde_json::from_str::<Request>(hold).is_err(), "a hold that is misspelt is no plain note");
     }
 
     #[test]

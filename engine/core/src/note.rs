@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A person's words, and what they are meant to do.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Note {
     /// Who says it.
     pub author: String,

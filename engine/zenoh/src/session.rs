@@ -21,6 +21,27 @@ pub struct SessionOptions {
     pub config: Option<PathBuf>,
 }
 
+impl SessionOptions {
+    /// Where commands on this machine find an engine with these options: the first endpoint over TCP that it listens on.
+    pub fn endpoint(&self) -> String {
+        let configured = || {
+            let json = Config::from_file(self.config.as_ref()?).ok()?.get_json("listen/endpoints").ok()?;
+            tcp(&serde_json::from_str(&json).ok()?)
+        };
+        self.listen.first().cloned().or_else(configured).unwrap_or_else(|| DEFAULT_ENDPOINT.to_owned())
+    }
+}
+
+/// The first TCP endpoint of a list, or of one of the lists that a configuration has for each mode.
+fn tcp(endpoints: &serde_json::Value) -> Option<String> {
+    match endpoints {
+        serde_json::Value::String(endpoint) => endpoint.starts_with("tcp/").then(|| endpoint.clone()),
+        serde_json::Value::Array(all) => all.iter().find_map(tcp),
+        serde_json::Value::Object(modes) => modes.values().find_map(tcp),
+        _ => None,
+    }
+}
+
 /// Opens the session of a running engine: a zenoh router, so that publishers and clients need no other. Listens on
 /// [`DEFAULT_ENDPOINT`] unless the options name another.
 ///
@@ -95,5 +116,20 @@ impl Settings {
     async fn open(self) -> Result<Session, WireError> {
         let endpoints = if self.endpoints.is_empty() { "as configured".to_owned() } else { self.endpoints.join(", ") };
         zenoh::open(self.config).await.map_err(|error| WireError::Open { endpoints, detail: error.to_string() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_engine_is_found_where_its_configuration_says() {
+        let of = |json: &str| tcp(&serde_json::from_str(json).expect("JSON"));
+        assert_eq!(of(r#"["tls/0.0.0.0:7447", "tcp/127.0.0.1:7448"]"#).as_deref(), Some("tcp/127.0.0.1:7448"));
+        assert_eq!(of(r#"{"router": ["tcp/[::]:7447"], "peer": null}"#).as_deref(), Some("tcp/[::]:7447"));
+        assert_eq!(of("[]"), None);
+        let listening = SessionOptions { listen: vec!["tcp/127.0.0.1:1".to_owned()], ..SessionOptions::default() };
+        assert_eq!([listening, SessionOptions::default()].map(|options| options.endpoint()), ["tcp/127.0.0.1:1", DEFAULT_ENDPOINT]);
     }
 }

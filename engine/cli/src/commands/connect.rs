@@ -20,7 +20,7 @@ pub struct ConnectArgs {
     /// zenoh endpoint of the engine, such as `tcp/192.168.1.10:7447`; several may be given.
     #[arg(long, global = true, value_name = "ENDPOINT")]
     connect: Vec<String>,
-    /// zenoh configuration file (JSON5), for TLS, access control and the like; it replaces the defaults.
+    /// zenoh configuration file (JSON5), for access control and the like; it replaces the defaults.
     #[arg(long, global = true, value_name = "FILE")]
     zenoh_config: Option<PathBuf>,
 }
@@ -87,14 +87,26 @@ impl Engine {
         Ok(control::request(&self.session, &self.rig, request, patience).await?)
     }
 
+    /// Data keys of the rig's publishers that say they are there.
+    ///
+    /// # Errors
+    /// When the network refuses.
+    pub async fn present(&self, rig: &str, patience: Duration) -> anyhow::Result<Vec<String>> {
+        Ok(proprio_zenoh::present(&self.session, rig, patience).await?)
+    }
+
+    /// Ends the session. One that can't be closed any more is of no interest to who has the answer.
+    pub async fn close(self) {
+        let _ = self.session.close().await;
+    }
+
     /// Asks one thing.
     ///
     /// # Errors
     /// When no answer comes in time.
     pub async fn ask_once(self, request: &Request, patience: Duration) -> anyhow::Result<Reply> {
         let reply = self.ask(request, patience).await;
-        // A session that can't be closed any more is of no interest to who has the answer.
-        let _ = self.session.close().await;
+        self.close().await;
         reply
     }
 }

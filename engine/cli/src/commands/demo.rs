@@ -140,7 +140,7 @@ async fn publish(mut simulation: Simulation, rig: &proprio_core::Rig, args: &Arg
     deliver(&mut simulation, &publisher, rig, args.speed, false, &bar).await?;
     let published = publisher.end().await?;
     bar.finish_and_clear();
-    change(&session, &rig.name, Request::SessionStop).await?;
+    change(&session, &rig.name, Request::SessionStop {}).await?;
     println!(
         "published   {} samples in {} messages, {:.1} MB, all durable",
         published.samples,

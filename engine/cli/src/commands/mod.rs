@@ -7,6 +7,7 @@ mod bench;
 mod check;
 pub mod connect;
 mod demo;
+mod doctor;
 mod faults;
 mod forget;
 mod graph;
@@ -70,6 +71,7 @@ enum Command {
     User(user::Args),
     Session(session::Args),
     Top(top::Args),
+    Doctor(doctor::Args),
     Reload(reload::Args),
     Rebuild(rebuild::Args),
     Adopt(adopt::Args),
@@ -102,6 +104,7 @@ pub fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => in_runtime(serve::run(args)),
         Command::User(args) => user::run(args),
         Command::Session(args) => in_runtime(session::run(args)),
+        Command::Doctor(args) => in_runtime(doctor::run(args)),
         Command::Top(args) => in_runtime(top::run(args)),
         Command::Reload(args) => in_runtime(reload::run(args)),
         Command::Rebuild(args) => rebuild::run(args),

@@ -96,7 +96,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     };
     let id = change(&session, &rig.name, start).await?;
     let published = publish(&session, &rig, &recording, &args).await?;
-    change(&session, &rig.name, Request::SessionStop).await?;
+    change(&session, &rig.name, Request::SessionStop {}).await?;
 
     let outcome = serde_json::json!({
         "session": id,

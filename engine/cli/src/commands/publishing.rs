@@ -18,7 +18,7 @@ const PROGRESS_EVERY_NS: i64 = 50_000_000;
 /// # Errors
 /// When none answers, or another rig does.
 pub async fn running_rig(session: &Session, name: Option<&str>) -> anyhow::Result<Rig> {
-    match control::request(session, name.unwrap_or("*"), &Request::Rig, PATIENCE).await.context("no running rig was found")? {
+    match control::request(session, name.unwrap_or("*"), &Request::Rig {}, PATIENCE).await.context("no running rig was found")? {
         Reply::Rig(file) => Ok(file.resolve()),
         other => bail!("the engine answered {other:?} to a request for its rig"),
     }

@@ -31,7 +31,7 @@ pub struct Args {
 /// # Errors
 /// When no engine answers.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let reply = args.engine.find().await?.ask_once(&Request::Reload, PATIENCE).await?;
+    let reply = args.engine.find().await?.ask_once(&Request::Reload {}, PATIENCE).await?;
     if args.json {
         println!("{}", serde_json::to_string(&reply)?);
     }

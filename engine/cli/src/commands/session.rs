@@ -164,7 +164,9 @@ pub async fn run(args: Args) -> Result<ExitCode> {
             print_status(&status);
             Ok(ExitCode::SUCCESS)
         }
-        Reply::Rig(_) | Reply::Reloaded { .. } | Reply::Forgotten(_) => bail!("the rig answered something else than asked"),
+        Reply::Rig(_) | Reply::Reloaded { .. } | Reply::Files(_) | Reply::Checked { .. } | Reply::Forgotten(_) => {
+            bail!("the rig answered something else than asked")
+        }
     }
 }
 
@@ -186,10 +188,10 @@ impl From<Action> for Request {
     fn from(action: Action) -> Self {
         match action {
             Action::Start { subject, task, from_ns, carry } => Self::SessionStart { subject, task, from_ns, carry: carry.session },
-            Action::Stop => Self::SessionStop,
+            Action::Stop => Self::SessionStop {},
             Action::Trial { name } => Self::Trial { name },
             Action::Mark { label, time_ns } => Self::Mark { label, time_ns },
-            Action::Status => Self::Status,
+            Action::Status => Self::Status {},
             Action::Acknowledge { alert, text, author } => Self::Acknowledge { alert, author, text },
             Action::Note { text, author, time_ns } => Self::Note { note: Note::plain(author, text), time_ns },
             Action::Hold(words) => words.note(note::Action::Hold, None),

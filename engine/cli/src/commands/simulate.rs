@@ -183,7 +183,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     deliver_with_garbage(&mut simulation, &publisher, &rig, args.speed, paced, &bar, Some(&session)).await?;
     let published = publisher.end().await?;
     bar.finish_and_clear();
-    change(&session, &rig.name, Request::SessionStop).await?;
+    change(&session, &rig.name, Request::SessionStop {}).await?;
 
     let [made, dropped] =
         [|count: &Count| count.made, |count: &Count| count.dropped].map(|of| simulation.counts().iter().map(of).sum::<i64>());

@@ -59,7 +59,7 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn ask(engine: &Engine) -> anyhow::Result<Status> {
-    match engine.ask(&Request::Status, PATIENCE).await? {
+    match engine.ask(&Request::Status {}, PATIENCE).await? {
         Reply::Status(status) => Ok(status),
         other => bail!("the engine answered {other:?} to a request for its status"),
     }

@@ -7,6 +7,7 @@ pub mod audit;
 mod bursts;
 mod calls;
 mod carry;
+mod edit;
 pub mod fold;
 pub mod live;
 mod liveness;
@@ -126,7 +127,7 @@ impl Engine {
         let sql = SqlServer::open(&session, &rig.name, sql_handler(store.clone())).await?;
         let ingress = Ingress::open(&session, &rig, clock, options.queue_bytes, &live.fold().worker().sequences()).await?;
         live.listen_from(clock.now_ns());
-        let endpoint = options.zenoh.listen.first().cloned().unwrap_or_else(|| proprio_zenoh::session::DEFAULT_ENDPOINT.to_owned());
+        let endpoint = options.zenoh.endpoint();
         let (asking, asked) = Control::new();
         let doors = options.doors.map(|doors| Doors::open(&doors, Tables::Running(store.clone()), Some(asking))).transpose()?;
         let running = Running::announce(&options.data, &rig.name, &endpoint, doors.as_ref().map(|doors| doors.addresses().clone()))?;

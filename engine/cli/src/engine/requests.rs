@@ -28,10 +28,11 @@ impl Turn {
     pub(super) fn answer(&mut self, request: &Request, who: Option<&str>) -> anyhow::Result<(Option<i64>, Reply)> {
         let now_ns = self.clock.now_ns();
         let decisions = match request {
-            Request::Rig => return Ok((None, Reply::Rig(self.live.rig().to_file()))),
-            Request::Status => return Ok((None, Reply::Status(self.status()))),
+            Request::Rig {} => return Ok((None, Reply::Rig(self.live.rig().to_file()))),
+            Request::Status {} => return Ok((None, Reply::Status(self.status()))),
             _ if self.live.stands_still() => return Ok((None, self.refuse_while_still())),
-            Request::Reload => return self.reload(who),
+            Request::Reload {} => return self.reload(who),
+            Request::Edit { file, text, was } => return self.edit(file, text, was, who),
             changing => match self.decisions(changing, now_ns) {
                 Ok(decisions) => decisions,
                 Err(reason) => return Ok((None, Reply::Refused { reason })),
@@ -98,7 +99,7 @@ impl Turn {
                 })?;
                 vec![Decision::SessionStop, self.live.session_start(subject, task, from_ns, carried, now_ns)]
             }
-            Request::SessionStop => vec![Decision::SessionStop, self.live.session_start(None, None, None, Vec::new(), now_ns)],
+            Request::SessionStop {} => vec![Decision::SessionStop, self.live.session_start(None, None, None, Vec::new(), now_ns)],
             Request::Trial { name } => {
                 words(&name)?;
                 vec![Decision::Trial { name }]
@@ -122,7 +123,13 @@ impl Turn {
                 let alert = self.runtime.block_on(acknowledge::alert(&self.store, self.live.fold().session(), &alert))?;
                 vec![Decision::Acknowledge { time_ns: now_ns, author, text, alert }]
             }
-            Request::Rig | Request::Status | Request::Reload | Request::Forget { .. } => Vec::new(),
+            Request::Rig {}
+            | Request::Status {}
+            | Request::Reload {}
+            | Request::Files {}
+            | Request::Check { .. }
+            | Request::Edit { .. }
+            | Request::Forget { .. } => Vec::new(),
         })
     }
 

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use super::alerts::Told;
 use super::bursts::Bursts;
 use super::calls::{Call, Calls};
+use super::edit;
 use super::live::Live;
 use super::metrics::Metrics;
 use super::upkeep::Upkeep;
@@ -115,6 +116,15 @@ impl Turn {
         while let Some(call) = self.calls.next() {
             if matches!(call.request(), Request::Forget { .. }) {
                 self.upkeep.ask(call, self.live.fold().worker().position());
+                continue;
+            }
+            // Checking takes a while, and changes nothing.
+            if matches!(call.request(), Request::Files {} | Request::Check { .. }) {
+                let pipeline = self.pipeline.clone();
+                self.runtime.spawn_blocking(move || {
+                    let reply = edit::look(&pipeline, call.request());
+                    call.reply(&reply);
+                });
                 continue;
             }
             match self.answer(call.request(), call.who())? {

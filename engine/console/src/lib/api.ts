@@ -131,17 +131,37 @@ export interface Rig {
 
 export type Request =
   | { request: 'session_start'; subject?: string; task?: string; carry?: string }
-  | { request: 'session_stop' | 'rig' | 'status' | 'reload' }
+  | { request: 'session_stop' | 'rig' | 'status' | 'reload' | 'files' }
+  | { request: 'check'; file: string; text: string }
+  | { request: 'edit'; file: string; text: string; was: string }
   | { request: 'trial'; name: string }
   | { request: 'mark'; label: string; time_ns?: number }
   | { request: 'note'; note: { author: string; text: string }; time_ns?: number }
   | { request: 'acknowledge'; alert: string; author: string; text?: string }
   | { request: 'outcome'; author: string; instrument: string; items: (number | null)[] };
 
+export interface FileText {
+  file: string;
+  text: string;
+}
+
+/** A mistake in a file, as `proprio check` finds it; line 0 is the file as a whole. */
+export interface Finding {
+  file: string;
+  line: number;
+  column: number;
+  length: number;
+  is_error: boolean;
+  message: string;
+  help: string | null;
+}
+
 export interface Reply {
   done?: { session: string; position: number };
   rig?: Rig;
   status?: Status;
+  files?: FileText[];
+  checked?: { findings: Finding[] };
   reloaded?: { position: number; run_id: string; kept: string[]; fresh: string[] };
 }
 

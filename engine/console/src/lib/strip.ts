@@ -33,7 +33,7 @@ export interface Event {
 /** Room for a lane's numbers at its right, in pixels. */
 export const GUTTER = 56;
 
-/** Draws lanes of equal height between two instants; times in nanoseconds. */
+/** Draws lanes of equal height between two instants, in nanoseconds; those of a picture that stands still fill their scale at once. */
 export function draw(
   canvas: HTMLCanvasElement,
   strips: Strip[],
@@ -43,6 +43,7 @@ export function draw(
   laneHeight: number,
   events: Event[],
   look: Look,
+  isStill: boolean,
 ): void {
   const context = fitted(canvas);
   if (!context) return;
@@ -62,7 +63,7 @@ export function draw(
     context.lineTo(width + GUTTER, lane * laneHeight - 0.5);
   }
   context.stroke();
-  strips.forEach((strip, lane) => drawLane(context, strip, bucketNs, from, to, width, lane * laneHeight, laneHeight, look));
+  strips.forEach((strip, lane) => drawLane(context, strip, bucketNs, from, to, width, lane * laneHeight, laneHeight, look, isStill));
   drawEvents(context, events, from, to, width, height, look);
 }
 
@@ -99,10 +100,11 @@ function drawLane(
   top: number,
   height: number,
   look: Look,
+  isStill: boolean,
 ): void {
   const [first, last] = [Math.floor(from / bucketNs), Math.ceil(to / bucketNs)];
   const seen = range(strip, first, last);
-  if (seen) settle(strip.scale, seen);
+  if (seen) settle(strip.scale, seen, isStill ? 1 : 0.02);
   const { low, high } = strip.scale;
   context.font = look.font;
   context.textBaseline = 'middle';
@@ -187,12 +189,12 @@ function range(strip: Strip, first: number, last: number): { low: number; high: 
 }
 
 /** Grows with what is seen at once, and shrinks slowly, so that a lane can be read. */
-function settle(scale: { low: number; high: number }, seen: { low: number; high: number }): void {
+function settle(scale: { low: number; high: number }, seen: { low: number; high: number }, pace: number): void {
   const span = Math.max(seen.high - seen.low, 1e-12, Math.abs(seen.high) * 1e-6);
   const [low, high] = [seen.low - 0.05 * span, seen.high + 0.05 * span];
   const isNew = scale.high <= scale.low;
-  scale.low = isNew || low < scale.low ? low : scale.low + 0.02 * (low - scale.low);
-  scale.high = isNew || high > scale.high ? high : scale.high + 0.02 * (high - scale.high);
+  scale.low = isNew || low < scale.low ? low : scale.low + pace * (low - scale.low);
+  scale.high = isNew || high > scale.high ? high : scale.high + pace * (high - scale.high);
 }
 
 function drawEvents(

@@ -106,6 +106,8 @@ pub const ASSET_TEXT: &str = "asset/";
 enum Files<'f> {
     /// In the folder of this pipeline file.
     Beside(&'f Path),
+    /// There too, but for one whose text is given.
+    Edited(&'f Path, &'f Source),
     /// Among these texts, by name.
     Texts(&'f BTreeMap<String, String>),
 }
@@ -114,7 +116,7 @@ impl Files<'_> {
     /// Where a name in the pipeline file leads.
     fn path(&self, name: &str) -> PathBuf {
         match self {
-            Self::Beside(pipeline) => pipeline.parent().unwrap_or(Path::new("")).join(name),
+            Self::Beside(pipeline) | Self::Edited(pipeline, _) => pipeline.parent().unwrap_or(Path::new("")).join(name),
             Self::Texts(_) => name.into(),
         }
     }
@@ -122,7 +124,8 @@ impl Files<'_> {
     /// The file of that name in the pipeline file; a recording knows its rig under one name.
     fn read(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
         match self {
-            Self::Beside(_) => read(&self.path(name)),
+            Self::Edited(_, edited) if self.path(name).display().to_string() == edited.name => Ok((*edited).clone()),
+            Self::Beside(_) | Self::Edited(..) => read(&self.path(name)),
             Self::Texts(texts) => match texts.get(name) {
                 Some(text) => Ok(Source { name: name.to_owned(), text: text.clone() }),
                 None => Err(Box::new(Diagnostic::whole_file(name.to_owned(), "unreadable", "the recording holds no such text".to_owned()))),
@@ -133,7 +136,7 @@ impl Files<'_> {
     /// The file that a step reads under that name.
     fn asset(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
         match self {
-            Self::Beside(_) => self.read(name),
+            Self::Beside(_) | Self::Edited(..) => self.read(name),
             Self::Texts(_) => self.read(&format!("{ASSET_TEXT}{name}")),
         }
     }
@@ -158,6 +161,16 @@ pub fn check_text(text: &str, path: &Path, registry: &'static [Registration]) ->
 /// Every mistake in the pipeline file and its rig file.
 pub fn load(path: &Path, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
     load_source(&read(path).map_err(|finding| vec![*finding])?, &Files::Beside(path), registry)
+}
+
+/// As [`load`], with the text of one file given instead of read: the pipeline's own, or one that it names.
+///
+/// # Errors
+/// Every mistake in the pipeline file and its rig file.
+pub fn load_edited(path: &Path, edited: &Path, text: &str, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {
+    let edited = Source { name: edited.display().to_string(), text: text.to_owned() };
+    let source = if path.display().to_string() == edited.name { Ok(edited.clone()) } else { read(path) };
+    load_source(&source.map_err(|finding| vec![*finding])?, &Files::Edited(path, &edited), registry)
 }
 
 fn load_source(source: &Source, files: &Files<'_>, registry: &'static [Registration]) -> Result<Loaded, Vec<Diagnostic>> {

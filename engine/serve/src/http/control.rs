@@ -48,17 +48,24 @@ pub async fn ask(
 pub fn allowed(user: &User, mut request: Request) -> Result<Request, &'static str> {
     match &mut request {
         Request::Forget { .. } => return Err("a person is forgotten on the rig's own machine alone, with `proprio forget`"),
-        Request::Rig | Request::Status if user.access.hides_sessions() && !user.control => {
+        Request::Rig {} | Request::Status {} | Request::Files {} | Request::Check { .. }
+            if user.access.hides_sessions() && !user.control =>
+        {
             return Err("the rig tells which session is open, and you may see some sessions alone");
         }
-        Request::Rig | Request::Status => return Ok(request),
+        Request::Rig {} | Request::Status {} | Request::Files {} | Request::Check { .. } => return Ok(request),
         _ if !user.control => return Err("you may ask and not change anything; `control: true` in the users file allows it"),
         Request::Note { note: Note { author, .. }, .. } | Request::Acknowledge { author, .. } | Request::Outcome { author, .. } => {
             if let Some(name) = &user.name {
                 author.clone_from(name);
             }
         }
-        Request::SessionStart { .. } | Request::SessionStop | Request::Trial { .. } | Request::Mark { .. } | Request::Reload => {}
+        Request::SessionStart { .. }
+        | Request::SessionStop {}
+        | Request::Trial { .. }
+        | Request::Mark { .. }
+        | Request::Reload {}
+        | Request::Edit { .. } => {}
     }
     Ok(request)
 }
@@ -79,13 +86,15 @@ mod tests {
             control,
         };
         let note = || Request::Note { note: Note::plain("ben", "limps"), time_ns: None };
+        let edit = || Request::Edit { file: "rig.yaml".to_owned(), text: String::new(), was: String::new() };
         let signed = allowed(&user(true, "*"), note());
         assert!(matches!(&signed, Ok(Request::Note { note, .. }) if note.author == "anna"), "{signed:?}");
-        for request in [note(), Request::SessionStop, Request::Reload, Request::Mark { label: "x".to_owned(), time_ns: None }] {
+        for request in [note(), Request::SessionStop {}, Request::Reload {}, edit(), Request::Mark { label: "x".to_owned(), time_ns: None }]
+        {
             assert!(allowed(&user(false, "*"), request.clone()).is_err(), "{request:?}");
         }
-        assert!(allowed(&user(false, "*"), Request::Status).is_ok());
-        assert!(allowed(&user(false, "S-1-*"), Request::Status).is_err());
+        assert!(allowed(&user(false, "*"), Request::Status {}).is_ok());
+        assert!(allowed(&user(false, "S-1-*"), Request::Status {}).is_err());
         let forget = Request::Forget { subject: "S-1".to_owned(), who: None };
         assert!(allowed(&user(true, "*"), forget).is_err(), "nobody is forgotten over HTTP");
     }

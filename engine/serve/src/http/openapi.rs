@@ -137,11 +137,13 @@ fn control() -> Value {
     };
     let items = json!({ "type": "array", "maxItems": 10, "items": { "type": ["integer", "null"], "minimum": 0, "maximum": 10 } });
     let actions = json!({ "enum": ["note", "hold", "release", "override", "approve"] });
-    let note = json!({ "type": "object", "required": ["author", "text"], "properties": {
+    let note = json!({ "type": "object", "required": ["author", "text"], "additionalProperties": false, "properties": {
         "author": text.clone(), "text": text.clone(), "action": actions, "about": maybe.clone(), "value": { "type": ["number", "null"] }
     } });
     let outcome = json!({ "author": text.clone(), "instrument": { "enum": ["odi", "pain_nrs"] }, "items": items, "time_ns": time.clone() });
     let start = json!({ "subject": maybe.clone(), "task": maybe.clone(), "from_ns": time.clone(), "carry": maybe.clone() });
+    let file = json!({ "type": "string", "description": "A file's name, as `files` gives it" });
+    let whole = json!({ "type": "string", "description": "A file's whole text" });
     let requests = [
         of("status", &[], json!({})),
         of("rig", &[], json!({})),
@@ -153,14 +155,17 @@ fn control() -> Value {
         of("acknowledge", &["alert", "author"], json!({ "alert": text.clone(), "author": text, "text": maybe })),
         of("outcome", &["author", "instrument", "items"], outcome),
         of("reload", &[], json!({})),
+        of("files", &[], json!({})),
+        of("check", &["file", "text"], json!({ "file": file.clone(), "text": whole.clone() })),
+        of("edit", &["file", "text", "was"], json!({ "file": file, "text": whole.clone(), "was": whole })),
     ];
     json!({
         "operationId": "control",
-        "summary": "Asks the rig how it is, or to change: sessions, trials, marks, notes, outcomes, acknowledgements, reloads",
+        "summary": "Asks the rig how it is, or to change: sessions, trials, marks, notes, outcomes, acknowledgements, files, reloads",
         "description": "Changes want `control: true` in the users file, and are rows of `audit`. Answered when the change is durable.",
         "requestBody": { "required": true, "content": { "application/json": { "schema": { "oneOf": requests } } } },
         "responses": with_problems(json!({ "200": {
-            "description": "`done`, `rig`, `status` or `reloaded`",
+            "description": "`done`, `rig`, `status`, `files`, `checked` or `reloaded`",
             "content": { "application/json": { "schema": { "type": "object", "minProperties": 1, "maxProperties": 1 } } }
         } }), &["400", "401", "403", "409", "413", "415", "429", "503"])
     })

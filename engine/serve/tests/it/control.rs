@@ -52,8 +52,8 @@ async fn a_page_of_another_origin_is_not_heard() {
 /// What the test's rig answers.
 pub(super) fn answer(request: &Request) -> Reply {
     match request {
-        Request::Reload => Reply::Refused { reason: "two mistakes".to_owned() },
-        Request::Status => Reply::Status(proprio_core::control::Status { rig: "lab-1".to_owned(), ..Default::default() }),
+        Request::Reload {} => Reply::Refused { reason: "two mistakes".to_owned() },
+        Request::Status {} => Reply::Status(proprio_core::control::Status { rig: "lab-1".to_owned(), ..Default::default() }),
         _ => Reply::Done { session: "s1".to_owned(), position: 7 },
     }
 }

@@ -273,7 +273,7 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
     let answering = std::thread::spawn(move || {
         while let Ok(call) = calls.recv() {
             let reply = match &call.request {
-                Request::Status => Reply::Status(Status { rig: "lab-1".into(), ..Status::default() }),
+                Request::Status {} => Reply::Status(Status { rig: "lab-1".into(), ..Status::default() }),
                 Request::Mark { label, .. } => Reply::Done { session: label.clone(), position: 7 },
                 _ => Reply::Refused { reason: "not here".into() },
             };
@@ -298,13 +298,13 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
     let client = &client(&address).await;
 
     let ask = |request: Request| async move { control::request(client, "lab-1", &request, PATIENCE).await };
-    assert!(matches!(ask(Request::Status).await, Ok(Reply::Status(status)) if status.rig == "lab-1"));
+    assert!(matches!(ask(Request::Status {}).await, Ok(Reply::Status(status)) if status.rig == "lab-1"));
     assert_eq!(
         ask(Request::Mark { label: "a".into(), time_ns: None }).await.expect("done"),
         Reply::Done { session: "a".into(), position: 7 }
     );
-    assert!(matches!(ask(Request::SessionStop).await, Ok(Reply::Refused { .. })));
-    let anyone = control::request(client, "*", &Request::Status, PATIENCE).await;
+    assert!(matches!(ask(Request::SessionStop {}).await, Ok(Reply::Refused { .. })));
+    let anyone = control::request(client, "*", &Request::Status {}, PATIENCE).await;
     assert!(matches!(anyone, Ok(Reply::Status(status)) if status.rig == "lab-1"));
     let nonsense = client.get(key::control("lab-1")).payload("nonsense").await.expect("asked").recv_async().await.expect("a reply");
     assert!(nonsense.result().is_err());
@@ -320,7 +320,7 @@ async fn requests_and_queries_are_answered_in_full_or_refused_in_words() {
 
     drop(server);
     let short = Duration::from_millis(300);
-    assert!(matches!(control::request(client, "lab-2", &Request::Status, short).await, Err(WireError::Timeout { .. })));
+    assert!(matches!(control::request(client, "lab-2", &Request::Status {}, short).await, Err(WireError::Timeout { .. })));
     assert!(matches!(sql::query(client, "lab-2", "rows", short).await, Err(WireError::Timeout { .. })));
     session.close().await.expect("the router closes");
     answering.join().expect("the calls end with their server");

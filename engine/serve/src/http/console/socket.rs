@@ -135,7 +135,7 @@ impl Page {
 
     /// Sends what the rig has answered, and asks again.
     async fn send_status(&mut self) -> Still {
-        let Some(control) = self.desk.control().filter(|_| allowed(&self.asker.user, Request::Status).is_ok()) else { return Some(()) };
+        let Some(control) = self.desk.control().filter(|_| allowed(&self.asker.user, Request::Status {}).is_ok()) else { return Some(()) };
         let control = control.clone();
         let answered = match self.status.take() {
             Some(asking) if !asking.is_finished() => {
@@ -145,7 +145,7 @@ impl Page {
             Some(asking) => asking.await.ok().flatten(),
             None => None,
         };
-        self.status = Some(tokio::spawn(async move { control.ask(Request::Status, None).await.ok() }));
+        self.status = Some(tokio::spawn(async move { control.ask(Request::Status {}, None).await.ok() }));
         match answered {
             Some(reply) => self.send(Message::Text(json!(reply).to_string().into())).await,
             None => Some(()),
