@@ -7,6 +7,7 @@ mod bench;
 mod check;
 pub mod connect;
 mod demo;
+mod earlier;
 mod faults;
 mod forget;
 mod graph;
