@@ -83,6 +83,10 @@ pub struct TestFile {
     /// The virtual subject; its rig is the pipeline's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub simulate: Option<SimulateFile>,
+    /// Earlier sessions of the same virtual subject, each a day before the next: the test's own carries over what they leave, as
+    /// `session start --carry` does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<SimulateFile>,
     /// Files that hold what tables must hold, from this file's folder, by step or table.
     pub expect: BTreeMap<String, String>,
     /// How far a number may be from the expected one, by column; exactly equal where a column isn't named.

@@ -1,6 +1,6 @@
 //! Should the patient be told how this trial was? Cues under a policy that teaches and then fades, and what becomes of a trial without one.
 //!
-//! Reads one stream with a row a trial, such as `exercise`; `trial` says which rows are trials. `value` is compared with `target`, both SQL
+//! Reads a stream with a row a trial, such as `exercise`; `trial` says which rows are trials. `value` is compared with `target`, both SQL
 //! expressions over the columns. Feedback on every trial speeds practice up and harms what is kept of it (the guidance hypothesis, Salmoni,
 //! Schmidt and Walter 1984; Winstein and Schmidt 1990), so a `policy` decides:
 //!
@@ -10,9 +10,11 @@
 //! | `bandwidth: 15 %` | where the value is further off than this share of the target |
 //! | `faded: { shares: [100 %, 50 %, 25 %], block: 10 }` | on that share of a block's trials, evenly spaced; the last share stays |
 //! | `summary: { after: 5 }` | after so many trials, on their mean |
+//! | `prescribed: feedback` | on the share that this parameter of a `progression` step, which is read too, has in force; refused before |
 //!
 //! `probe: { every: 10 }` leaves the last of every ten trials without feedback, whatever the policy says. A trial is refused where a condition of
-//! `refuse` is true or unknown, or where its value or target is missing; it changes nothing of what the policy does with the next ones.
+//! `refuse` is true or unknown, where its value or target is missing, or while a clinician holds one of the names in `heed` (`proprio session
+//! hold`, where the step reads `notes`, too); it changes nothing of what the policy does with the next ones.
 //!
 //! **Every trial is a row**: `action` is `cue`, `silent` (the policy's choice), `probe` or `refused`, and `reason` says why. `trial` counts them, `error_percent` is the value
 //! against the target; of a summary, `summary_error_percent` is the mean over its trials. `message` is what is told: `above`, `below` or `within` the `right` share of the target, `{column}`
@@ -26,8 +28,9 @@
 //!
 //! ```yaml
 //! op: feedback
-//! from: repetitions
+//! from: [repetitions, notes]
 //! with:
+//!   heed: [hold_feedback]
 //!   value: hold_s
 //!   target: "5"
 //!   policy: { faded: { shares: [100 %, 50 %], block: 4 } }
@@ -56,6 +59,22 @@
 //!       100,3.0,true
 //!       110,4.7,true
 //!       120,5.1,true
+//!       130,3.9,true
+//!       140,4.2,true
+//!   notes:
+//!     schema:
+//!       keys: [author]
+//!       columns:
+//!         - { name: author, type: text, required: true }
+//!         - { name: text, type: text, required: true }
+//!         - { name: action, type: text }
+//!         - { name: about, type: text }
+//!         - { name: value }
+//!     rows: |
+//!       time_s,author,text,action,about,value
+//!       50,dr,tired,note,,
+//!       125,dr,pain in the left hip,hold,hold_feedback,
+//!       135,dr,it is gone,release,hold_feedback,
 //! ```
 //! ```csv
 //! time_ns,trial,action,reason,message,value,target,error_percent,summary_error_percent,feedback_share_percent,feedback_error_percent,probe_error_percent,dependence_percent,dependence_sd_percent
@@ -71,29 +90,30 @@
 //! 100000000000,10,silent,50% of trials,,3.0,5.0,-40.0,,71.4286,18.2857,0.0,,
 //! 110000000000,11,cue,50% of trials,well held,4.7,5.0,-6.0,,75.0,16.75,0.0,,
 //! 120000000000,12,probe,every 5th trial is without feedback,,5.1,5.0,2.0,,75.0,16.75,1.0,-15.75,4.99911
-//! # 12 rows, every bit hashed: 9ac20d2ad5a595a9
+//! 130000000000,13,refused,held by dr: pain in the left hip,,3.9,5.0,-22.0,,75.0,16.75,1.0,-15.75,4.99911
+//! 140000000000,14,silent,50% of trials,,4.2,5.0,-16.0,,66.6667,16.6667,1.0,-15.6667,4.43471
+//! # 14 rows, every bit hashed: 0cc5f1a461dfb704
 //! ```
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
-use arrow_array::{Array, ArrayRef, BooleanArray, Int64Array, StringArray};
-use arrow_schema::DataType;
+use arrow_array::{Array, BooleanArray};
 use proprio_core::quantity::Share;
-use proprio_core::schema::{FieldExt, column, float, text};
 use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::kernels::emg::keep;
 use crate::kernels::expression::{Expression, ExpressionError};
-use crate::kernels::feedback_policy::{Action, Dependence, Memory, Policy};
+use crate::kernels::feedback_file::{MOST, PRESCRIBED_BLOCK, PolicyFile};
+use crate::kernels::feedback_policy::{Action, Memory, Policy};
+use crate::kernels::feedback_rows::{self, Told};
 use crate::kernels::message::Message;
-
-/// The most trials of a block, of a summary, and between two probes.
-const MOST: u32 = 1000;
+use crate::kernels::prescription::Prescription;
+use crate::kernels::said::{Held, Notes};
 
 /// What `with:` holds.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -104,13 +124,16 @@ pub struct Config {
     trial: Option<String>,
     /// What was reached, such as `hold_s`.
     value: String,
-    /// What should have been, such as `"5"` or a column.
-    target: String,
+    /// What should have been, such as `"5"` or a column, or `{ prescribed: hold_s }`: a parameter of a `progression` step, which is read too.
+    target: Target,
     /// When a cue comes.
     policy: PolicyFile,
     /// Trials without feedback, by which dependence is measured. Left out: there are none.
     #[serde(default)]
     probe: Option<Probe>,
+    /// Names by which clinicians hold this feedback and release it, such as its step's; the step must read `notes`.
+    #[serde(default)]
+    heed: Vec<String>,
     /// Reasons for which there is no feedback, each with its condition, such as `{ "not calibrated": "calibration is null" }`. A condition that
     /// can't be told refuses too.
     #[serde(default)]
@@ -129,40 +152,22 @@ pub struct Config {
     within: String,
 }
 
-/// When a cue comes.
+/// What should have been.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-enum PolicyFile {
-    /// On every trial.
-    Constant,
-    /// Where the value is further off than this share of the target.
-    Bandwidth(Share),
-    /// On ever fewer trials.
-    Faded(Faded),
-    /// After several trials, on their mean.
-    Summary(Summary),
+#[serde(untagged)]
+enum Target {
+    /// An expression.
+    Expression(String),
+    /// What a `progression` step, which is read too, has in force.
+    Prescribed(PrescribedTarget),
 }
 
-/// On ever fewer trials.
+/// What a `progression` step has in force.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct Faded {
-    /// The share of trials with a cue, block by block; the last one stays.
-    #[serde(default = "fading")]
-    #[schemars(length(min = 1, max = 100))]
-    shares: Vec<Share>,
-    /// How many trials a block has, 1 to 1000.
-    #[schemars(range(min = 1, max = 1000))]
-    block: u32,
-}
-
-/// After several trials, on their mean.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-struct Summary {
-    /// After how many, 2 to 1000.
-    #[schemars(range(min = 2, max = 1000))]
-    after: u32,
+struct PrescribedTarget {
+    /// The parameter.
+    prescribed: String,
 }
 
 /// Trials without feedback.
@@ -178,10 +183,6 @@ fn right() -> Share {
     Share::new(15.0)
 }
 
-fn fading() -> Vec<Share> {
-    [100.0, 50.0, 25.0].map(Share::new).to_vec()
-}
-
 fn above() -> String {
     "too much".to_owned()
 }
@@ -195,14 +196,26 @@ fn within() -> String {
 }
 
 impl Configure for Config {
-    const INPUTS: Inputs = Inputs::One;
+    const INPUTS: Inputs = Inputs::Many;
 
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
-        let schema = &ports[0].schema;
         let mut findings = self.check();
+        let notes = Notes::among(ports);
+        let prescription = Prescription::among(ports, &self.prescribed());
+        self.check_ports(ports, notes, prescription.as_ref(), &mut findings);
+        let is_other =
+            |port: usize| notes.is_some_and(|notes| notes.port == port) || prescription.as_ref().is_some_and(|of| of.port == port);
+        let Some(trials) = (0..ports.len()).find(|port| !is_other(*port)) else {
+            findings.push(PlanFinding::step("no input has trials").help("read an `exercise` step, too"));
+            return Err(findings);
+        };
+        let schema = &ports[trials].schema;
         let trial = self.trial.as_ref().and_then(|text| keep(&mut findings, condition(text, schema, "/trial")));
         let value = keep(&mut findings, number(&self.value, schema, "/value"));
-        let target = keep(&mut findings, number(&self.target, schema, "/target"));
+        let target = match &self.target {
+            Target::Expression(text) => keep(&mut findings, number(text, schema, "/target").map(Aim::Expression)),
+            Target::Prescribed(target) => Some(Aim::Prescribed(target.prescribed.clone())),
+        };
         let refuse: Vec<(String, Expression)> = self
             .refuse
             .iter()
@@ -220,12 +233,18 @@ impl Configure for Config {
         else {
             return Err(findings);
         };
-        let (of_value, of_target) = (value.unit(&schema.columns), target.unit(&schema.columns));
-        let output = output(of_value.as_deref().unwrap_or("1"), of_target.as_deref().or(of_value.as_deref()).unwrap_or("1"));
+        let of_value = value.unit(&schema.columns);
+        let of_target = if let Aim::Expression(target) = &target { target.unit(&schema.columns) } else { None };
+        let output = feedback_rows::schema(of_value.as_deref().unwrap_or("1"), of_target.as_deref().or(of_value.as_deref()).unwrap_or("1"));
         let feedback = Feedback {
             trial,
             value,
             target,
+            trials,
+            notes,
+            prescription,
+            heed: self.heed,
+            share: if let PolicyFile::Prescribed(parameter) = &self.policy { Some(parameter.clone()) } else { None },
             policy: self.policy.planned(),
             probe_every: self.probe.map(|probe| probe.every),
             refuse,
@@ -242,21 +261,7 @@ impl Config {
         let mut findings = Findings::new();
         let mut say = |pointer: &str, message: String| findings.push(PlanFinding::config(pointer, message));
         let within = |share: Share, from: f64| (from..=100.0).contains(&share.percent());
-        match &self.policy {
-            PolicyFile::Bandwidth(share) if !within(*share, 0.0) => say("/policy/bandwidth", format!("{share} is outside 0 % to 100 %")),
-            PolicyFile::Faded(faded) => {
-                if faded.shares.is_empty() || !faded.shares.iter().all(|share| within(*share, 0.0)) {
-                    say("/policy/faded/shares", "each share is from 0 % to 100 %, and there is one at least".to_owned());
-                }
-                if !(1..=MOST).contains(&faded.block) {
-                    say("/policy/faded/block", format!("{} is outside 1 to {MOST}", faded.block));
-                }
-            }
-            PolicyFile::Summary(summary) if !(2..=MOST).contains(&summary.after) => {
-                say("/policy/summary/after", format!("{} is outside 2 to {MOST}", summary.after));
-            }
-            _ => {}
-        }
+        self.policy.check(&mut say);
         if let Some(probe) = self.probe.as_ref().filter(|probe| !(2..=MOST).contains(&probe.every)) {
             say("/probe/every", format!("{} is outside 2 to {MOST}", probe.every));
         }
@@ -267,15 +272,30 @@ impl Config {
     }
 }
 
-impl PolicyFile {
-    fn planned(&self) -> Policy {
-        match self {
-            Self::Constant => Policy::Faded { shares: vec![1.0], block: 1 },
-            Self::Bandwidth(share) => Policy::Bandwidth { percent: share.percent() },
-            Self::Faded(faded) => {
-                Policy::Faded { shares: faded.shares.iter().map(|share| share.percent() / 100.0).collect(), block: faded.block }
-            }
-            Self::Summary(summary) => Policy::Summary { after: summary.after },
+impl Config {
+    /// The parameters of a `progression` step that are followed.
+    fn prescribed(&self) -> Vec<String> {
+        let share = if let PolicyFile::Prescribed(parameter) = &self.policy { Some(parameter.clone()) } else { None };
+        let target = if let Target::Prescribed(target) = &self.target { Some(target.prescribed.clone()) } else { None };
+        share.into_iter().chain(target).collect()
+    }
+
+    /// Beside one stream of trials there may be `notes` and a `progression`, where they are heeded.
+    fn check_ports(&self, ports: &[Port], notes: Option<Notes>, prescription: Option<&Prescription>, findings: &mut Findings) {
+        if notes.is_none() && !self.heed.is_empty() {
+            let finding = PlanFinding::config("/heed", "holds are said in `notes`, which this step doesn't read");
+            findings.push(finding.help("add `notes` to `from:`"));
+        }
+        let share = matches!(self.policy, PolicyFile::Prescribed(_)).then_some("/policy/prescribed");
+        let target = matches!(self.target, Target::Prescribed(_)).then_some("/target/prescribed");
+        for at in share.into_iter().chain(target).filter(|_| prescription.is_none()) {
+            let finding = PlanFinding::config(at, "no input says what is prescribed");
+            findings.push(finding.help("read a `progression` step, too"));
+        }
+        let others = usize::from(notes.is_some()) + usize::from(prescription.is_some());
+        if ports.len() > others + 1 {
+            let port = ports.len() - 1;
+            findings.push(PlanFinding::input(port, format!("`{}` is a second stream of trials; a step has one", ports[port].stream)));
         }
     }
 }
@@ -292,30 +312,24 @@ fn at(pointer: &str, errors: Vec<ExpressionError>) -> Findings {
     errors.into_iter().map(|error| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) }).collect()
 }
 
-fn output(value_unit: &str, target_unit: &str) -> StreamSchema {
-    let percent = |name: &str| float(name, "%");
-    let fields = vec![
-        column("trial", DataType::Int64).unit("1").required(),
-        text("action").required(),
-        text("reason").required(),
-        text("message"),
-        float("value", value_unit),
-        float("target", target_unit),
-        percent("error_percent"),
-        percent("summary_error_percent"),
-        percent("feedback_share_percent"),
-        percent("feedback_error_percent"),
-        percent("probe_error_percent"),
-        percent("dependence_percent"),
-        percent("dependence_sd_percent"),
-    ];
-    StreamSchema::new(fields, &[], None)
+/// What a value is compared with.
+enum Aim {
+    Expression(Expression),
+    /// A parameter that is in force.
+    Prescribed(String),
 }
 
 struct Feedback {
+    /// Which input has the trials.
+    trials: usize,
+    notes: Option<Notes>,
+    prescription: Option<Prescription>,
+    heed: Vec<String>,
     trial: Option<Expression>,
     value: Expression,
-    target: Expression,
+    target: Aim,
+    /// The parameter that has the share of trials with feedback.
+    share: Option<String>,
     policy: Policy,
     probe_every: Option<u32>,
     refuse: Vec<(String, Expression)>,
@@ -325,44 +339,58 @@ struct Feedback {
     output: StreamSchema,
 }
 
-/// What is told of one trial.
-struct Told {
-    time: TimeNs,
-    trial: i64,
-    action: Action,
-    reason: String,
-    message: Option<String>,
-    value: f64,
-    target: f64,
-    error_percent: f64,
-    summary_error_percent: f64,
-    share_percent: f64,
-    dependence: Dependence,
+/// What is remembered.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    memory: Memory,
+    held: Held,
+    /// What is prescribed, by parameter.
+    prescribed: BTreeMap<String, f64>,
 }
 
 impl Operator for Feedback {
-    type State = Memory;
+    type State = State;
 
-    fn start(&self) -> Memory {
-        Memory::default()
+    fn start(&self) -> State {
+        State::default()
     }
 
-    fn process(&self, memory: &mut Memory, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
-        let input = &inputs[0];
-        if input.num_rows() == 0 {
-            return watermark;
-        }
+    fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
+        let input = &inputs[self.trials];
+        let said = self.notes.map_or_else(Vec::new, |notes| notes.said(&inputs[notes.port], &self.heed));
+        let prescribed = self.prescription.as_ref().map_or_else(Vec::new, |prescription| prescription.of(&inputs[prescription.port]));
+        let (mut said, mut prescribed) = (said.into_iter().peekable(), prescribed.into_iter().peekable());
+        // What was said and prescribed up to an instant holds for its trial.
+        let mut hear = |state: &mut State, time: TimeNs| {
+            while let Some(said) = said.next_if(|said| said.time <= time) {
+                state.held.obey(&said);
+            }
+            while let Some((_, parameter, value)) = prescribed.next_if(|(at, ..)| *at <= time) {
+                state.prescribed.insert(parameter, value);
+            }
+        };
         let is_trial = self.trial.as_ref().map(|trial| trial.holds(input));
-        let [values, targets] = [&self.value, &self.target].map(|number| number.values(input).as_primitive::<Float64Type>().clone());
+        let numbers = |number: &Expression| number.values(input).as_primitive::<Float64Type>().clone();
+        let values = numbers(&self.value);
+        let targets = if let Aim::Expression(target) = &self.target { Some(numbers(target)) } else { None };
         let refused: Vec<BooleanArray> = self.refuse.iter().map(|(_, condition)| condition.holds(input)).collect();
         let rows_of_trials =
             (0..input.num_rows()).filter(|row| is_trial.as_ref().is_none_or(|holds| holds.is_valid(*row) && holds.value(*row)));
         let told: Vec<Told> = rows_of_trials
             .map(|row| {
-                let (value, target) = (rows::float_or_nan(&values, row), rows::float_or_nan(&targets, row));
+                hear(state, rows::times(input)[row]);
+                let value = rows::float_or_nan(&values, row);
+                let target = match (&self.target, &targets) {
+                    (Aim::Prescribed(parameter), _) => state.prescribed.get(parameter).copied().unwrap_or(f64::NAN),
+                    (Aim::Expression(_), targets) => targets.as_ref().map_or(f64::NAN, |targets| rows::float_or_nan(targets, row)),
+                };
                 let error_percent = if target == 0.0 { f64::NAN } else { 100.0 * (value - target) / target.abs() };
-                let refusal = self.refusal(&refused, row).or_else(|| error_percent.is_nan().then(|| "no value".to_owned()));
-                let decided = memory.decide(&self.policy, self.probe_every, refusal, error_percent);
+                let held = || state.held.reason().map(str::to_owned);
+                let no_value = || error_percent.is_nan().then(|| "no value".to_owned());
+                let (policy, unprescribed) = self.policy(state);
+                let refusal = held().or_else(|| self.refusal(&refused, row)).or_else(|| unprescribed.map(str::to_owned)).or_else(no_value);
+                let memory = &mut state.memory;
+                let decided = memory.decide(&policy, self.probe_every, refusal, error_percent);
                 let error = if decided.summary_percent.is_nan() { error_percent } else { decided.summary_percent };
                 let message = (decided.action == Action::Cue).then(|| self.message(error).fill(input, row));
                 Told {
@@ -380,14 +408,27 @@ impl Operator for Feedback {
                 }
             })
             .collect();
-        out.push(self.batch(&told));
+        hear(state, watermark);
+        out.push(feedback_rows::batch(&self.output, &told));
         watermark
     }
 
-    fn flush(&self, _: &mut Memory, _: &mut Output) {}
+    fn flush(&self, _: &mut State, _: &mut Output) {}
 }
 
 impl Feedback {
+    /// The policy in force, and why there may be none.
+    fn policy(&self, state: &State) -> (Cow<'_, Policy>, Option<&'static str>) {
+        let Some(parameter) = &self.share else { return (Cow::Borrowed(&self.policy), None) };
+        match state.prescribed.get(parameter) {
+            None => (Cow::Borrowed(&self.policy), Some("no share is prescribed")),
+            Some(percent) => {
+                let shares = vec![(percent / 100.0).clamp(0.0, 1.0)];
+                (Cow::Owned(Policy::Faded { shares, block: PRESCRIBED_BLOCK }), None)
+            }
+        }
+    }
+
     /// Why there is no feedback on a row: the first condition that is true or can't be told.
     fn refusal(&self, refused: &[BooleanArray], row: usize) -> Option<String> {
         let holds = |holds: &BooleanArray| holds.is_null(row) || holds.value(row);
@@ -403,26 +444,5 @@ impl Feedback {
         } else {
             within
         }
-    }
-
-    fn batch(&self, told: &[Told]) -> RecordBatch {
-        let floats = |value: fn(&Told) -> f64| -> ArrayRef { rows::nan_as_null(told.iter().map(value).collect()) };
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(told.iter().map(|told| told.time).collect::<Int64Array>()),
-            Arc::new(told.iter().map(|told| told.trial).collect::<Int64Array>()),
-            Arc::new(told.iter().map(|told| Some(told.action.name())).collect::<StringArray>()),
-            Arc::new(told.iter().map(|told| Some(told.reason.as_str())).collect::<StringArray>()),
-            Arc::new(told.iter().map(|told| told.message.as_deref()).collect::<StringArray>()),
-            floats(|told| told.value),
-            floats(|told| told.target),
-            floats(|told| told.error_percent),
-            floats(|told| told.summary_error_percent),
-            floats(|told| told.share_percent),
-            floats(|told| told.dependence.feedback_percent),
-            floats(|told| told.dependence.probe_percent),
-            floats(|told| told.dependence.difference_percent),
-            floats(|told| told.dependence.sd_percent),
-        ];
-        rows::batch(&self.output, columns)
     }
 }

@@ -58,11 +58,10 @@
 //! ```
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow_array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
-use proprio_core::schema::{FieldExt, column, float, meta, text};
+use proprio_core::schema::{FieldExt, meta};
 use proprio_core::{Carried, Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -71,11 +70,8 @@ use crate::kernels::names::suggest;
 use crate::kernels::signature::{
     Deviation, Feature, MAX_FEATURES, MAX_MOVEMENTS, NEWEST, OLDEST, Prior, Signature, Summary, Usual, summarise,
 };
-
-/// How many features are named as drivers.
-const DRIVERS: usize = 3;
-/// Sides that a stream may name, `left`, `right` and none.
-const MAX_SIDES: usize = 3;
+use crate::kernels::signature_movement::{FeatureColumn, MAX_SIDES, Movement, by_side, locations, means};
+use crate::kernels::signature_rows::{self, Row};
 
 /// A personal baseline over sessions.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -149,7 +145,7 @@ impl Configure for Config {
         if !findings.is_empty() {
             return Err(findings);
         }
-        let output = output();
+        let output = signature_rows::schema();
         let definition = format!("{} in {} phases, {} centred", self.features.join(" "), self.phases, self.centre.join(" "));
         let step = Sign { side: of_type("side", DataType::Utf8), phase, columns, definition, config: self, output: output.clone() };
         Ok(Planned::new(step, output).carrying("signature IS NOT NULL"))
@@ -212,26 +208,6 @@ impl Config {
     }
 }
 
-fn output() -> StreamSchema {
-    let mut fields = vec![text("scope").required(), text("side").required(), text("feature").required()];
-    fields.extend(["value", "usual", "sd"].map(|name| float(name, "1")));
-    fields.extend([float("z", "1"), float("share_percent", "%"), float("distance", "1")]);
-    fields.extend([text("verdict"), text("drivers"), text("reason")]);
-    fields.extend(["movements", "sessions"].map(|name| column(name, DataType::Int64).unit("1")));
-    fields.extend([text("signature_id"), text("signature")]);
-    StreamSchema::new(fields, &["scope", "side", "feature"], None)
-}
-
-#[derive(Debug)]
-struct FeatureColumn {
-    name: String,
-    index: usize,
-    is_centred: bool,
-    /// Features of one unit share it.
-    group: usize,
-    prior_sd: Option<f64>,
-}
-
 struct Sign {
     side: Option<usize>,
     phase: Option<usize>,
@@ -255,28 +231,6 @@ pub struct State {
     movements: BTreeMap<String, u32>,
 }
 
-/// A row of the output.
-#[derive(Clone, Debug, Default)]
-struct Row {
-    time: TimeNs,
-    scope: &'static str,
-    side: String,
-    feature: String,
-    /// Value, usual, standard deviation and share of the squared distance.
-    part: Option<[f64; 4]>,
-    distance: Option<f64>,
-    verdict: Option<&'static str>,
-    drivers: Option<String>,
-    reason: Option<&'static str>,
-    movements: Option<i64>,
-    sessions: Option<i64>,
-    signature_id: Option<String>,
-    signature: Option<String>,
-}
-
-/// One movement: its features by name.
-type Movement = BTreeMap<String, f64>;
-
 impl Operator for Sign {
     type State = State;
 
@@ -291,11 +245,11 @@ impl Operator for Sign {
         let texts = rows::strings(&rows, index);
         let read = (0..rows.num_rows()).filter(|row| texts.is_valid(*row)).filter_map(|row| Signature::parse(texts.value(row)));
         let (own, other): (Vec<Signature>, Vec<Signature>) = read.partition(|signature| signature.definition == self.definition);
-        state.is_foreign = own.is_empty() && !other.is_empty();
-        state.adopted = own.iter().fold(None, |all: Option<Signature>, next| match all {
+        state.adopted = own.iter().fold(state.adopted.take(), |all: Option<Signature>, next| match all {
             Some(all) => all.merged(next),
             None => Some(next.clone()),
         });
+        state.is_foreign = state.adopted.is_none() && (state.is_foreign || !other.is_empty());
     }
 
     fn process(&self, state: &mut State, inputs: &[RecordBatch], watermark: TimeNs, out: &mut Output) -> TimeNs {
@@ -313,16 +267,16 @@ impl Operator for Sign {
             if let (true, Some(adopted)) = (is_first, &state.adopted) {
                 here.push(Row { signature: Some(adopted.text()), ..self.about(state, times[from], "adopted", "") });
             }
-            for (side, movement) in self.movements(batch, from..to) {
+            for (side, movement) in by_side(batch, from..to, self.side, &self.columns, (self.phase, self.config.phases)) {
                 self.keep(state, &side, &movement);
                 let judged = usual.get(side.as_str()).and_then(Option::as_ref).map(|usual| usual.deviation(&movement, 0));
-                self.tell(state, times[from], "movement", &side, judged, &mut here);
+                here.extend(self.tell(state, self.about(state, times[from], "movement", &side), judged));
             }
-            here.sort_by(|a, b| (a.scope, &a.side, &a.feature).cmp(&(b.scope, &b.side, &b.feature)));
+            signature_rows::sort(&mut here);
             found.extend(here);
             from = to;
         }
-        out.push(self.batch(&found));
+        out.push(signature_rows::batch(&self.output, &found));
         state.range.map_or(watermark, |(_, newest)| watermark.min(newest - 1))
     }
 
@@ -339,12 +293,13 @@ impl Operator for Sign {
             };
             let usual = self.usual(state, side);
             let judged = usual.as_ref().map(|usual| usual.deviation(&locations(own), 1));
-            self.tell(state, newest, "session", side, judged, &mut found);
+            found.extend(self.tell(state, self.about(state, newest, "session", side), judged));
             let before =
                 state.adopted.as_ref().map_or_else(Vec::new, |adopted| adopted.newest(side, self.config.trend - 1, self.config.baseline));
             if let (Some(usual), true) = (&usual, before.len() + 1 == self.config.trend) {
                 let all: Vec<&BTreeMap<String, Feature>> = before.into_iter().chain([own]).collect();
-                self.tell(state, newest, "trend", side, Some(usual.deviation(&means(&all), all.len())), &mut found);
+                let judged = Some(usual.deviation(&means(&all), all.len()));
+                found.extend(self.tell(state, self.about(state, newest, "trend", side), judged));
             }
         }
         if !summary.is_empty() {
@@ -355,49 +310,12 @@ impl Operator for Sign {
             let sessions = Some(candidate.sessions.len() as i64);
             found.push(Row { sessions, signature_id: Some(candidate.id()), signature: Some(candidate.text()), ..row });
         }
-        found.sort_by(|a, b| (a.scope, &a.side, &a.feature).cmp(&(b.scope, &b.side, &b.feature)));
-        out.push(self.batch(&found));
+        signature_rows::sort(&mut found);
+        out.push(signature_rows::batch(&self.output, &found));
     }
 }
 
 impl Sign {
-    /// The movements of one instant, by side.
-    fn movements(&self, batch: &RecordBatch, range: std::ops::Range<usize>) -> BTreeMap<String, Movement> {
-        let sides = self.side.map(|index| rows::strings(batch, index));
-        let mut by_side: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for row in range {
-            let side = sides.filter(|sides| sides.is_valid(row)).map_or("", |sides| sides.value(row));
-            if by_side.contains_key(side) || by_side.len() < MAX_SIDES {
-                by_side.entry(side.to_owned()).or_default().push(row);
-            }
-        }
-        by_side.into_iter().map(|(side, rows)| (side, self.movement(batch, &rows))).collect()
-    }
-
-    /// The features of one movement's rows: the mean over each part of the cycle.
-    fn movement(&self, batch: &RecordBatch, movement: &[usize]) -> Movement {
-        let phases = self.phase.map(|index| rows::integers(batch, index));
-        let parts = self.config.phases;
-        let part = |row: usize| match phases {
-            Some(phases) if phases.is_valid(row) => (phases.value(row).clamp(0, 100) as usize * parts / 100).min(parts - 1),
-            _ => 0,
-        };
-        let mut features = Movement::new();
-        for column in &self.columns {
-            let values = rows::floats(batch, column.index);
-            let known: Vec<(usize, f64)> =
-                movement.iter().filter(|row| values.is_valid(**row)).map(|row| (part(*row), values.value(*row))).collect();
-            let offset = if column.is_centred { mean(known.iter().map(|(_, value)| *value)) } else { 0.0 };
-            for at in 0..parts {
-                let value = mean(known.iter().filter(|(part, _)| *part == at).map(|(_, value)| *value)) - offset;
-                if value.is_finite() {
-                    features.insert(feature_name(&column.name, at, parts), value);
-                }
-            }
-        }
-        features
-    }
-
     /// Keeps a movement for the session's summary.
     fn keep(&self, state: &mut State, side: &str, movement: &Movement) {
         let is_known = state.values.contains_key(side) || state.values.len() < MAX_SIDES;
@@ -446,91 +364,25 @@ impl Sign {
         }
     }
 
-    /// The rows of a deviation: one as a whole, and one a feature.
-    fn tell(&self, state: &State, time: TimeNs, scope: &'static str, side: &str, judged: Option<Option<Deviation>>, rows: &mut Vec<Row>) {
-        let about = self.about(state, time, scope, side);
-        let reason = match (&judged, &state.adopted) {
-            (Some(Some(_)), _) => None,
-            (Some(None), _) => Some("no features"),
-            (None, Some(_)) => Some("few sessions"),
-            (None, None) => Some(if state.is_foreign { "other features" } else { "no signature" }),
+    /// The rows of a deviation; of none where nothing is usual yet.
+    fn tell(&self, state: &State, about: Row, judged: Option<Option<Deviation>>) -> Vec<Row> {
+        let unknown = match (&judged, &state.adopted) {
+            (Some(_), _) => "no features",
+            (None, Some(_)) => "few sessions",
+            (None, None) if state.is_foreign => "other features",
+            (None, None) => "no signature",
         };
-        let Some(deviation) = judged.flatten() else {
-            rows.push(Row { verdict: Some("unknown"), reason, ..about });
-            return;
-        };
-        let verdict = if deviation.is_changed { "changed" } else { "usual" };
-        let drivers = Some(drivers(&deviation));
-        rows.push(Row { distance: Some(deviation.distance), verdict: Some(verdict), drivers, ..about.clone() });
-        rows.extend(deviation.parts.into_iter().map(|part| {
-            let values = Some([part.value, part.usual, part.sd, 100.0 * part.share]);
-            Row { feature: part.feature, part: values, ..about.clone() }
-        }));
+        signature_rows::tell(about, judged.flatten().ok_or(unknown))
     }
-
-    fn batch(&self, found: &[Row]) -> RecordBatch {
-        let floats =
-            |value: &dyn Fn(&Row) -> Option<f64>| rows::nan_as_null(found.iter().map(|row| value(row).unwrap_or(f64::NAN)).collect());
-        let words = |value: &dyn Fn(&Row) -> Option<String>| -> ArrayRef { Arc::new(found.iter().map(value).collect::<StringArray>()) };
-        let counts = |value: &dyn Fn(&Row) -> Option<i64>| -> ArrayRef { Arc::new(found.iter().map(value).collect::<Int64Array>()) };
-        let part = |n: usize| floats(&|row| row.part.map(|part| part[n]));
-        let columns = vec![
-            counts(&|row| Some(row.time)),
-            words(&|row| Some(row.scope.to_owned())),
-            words(&|row| Some(row.side.clone())),
-            words(&|row| Some(row.feature.clone())),
-            part(0),
-            part(1),
-            part(2),
-            floats(&|row| row.part.map(|[value, usual, sd, _]| (value - usual) / sd)),
-            part(3),
-            floats(&|row| row.distance),
-            words(&|row| row.verdict.map(str::to_owned)),
-            words(&|row| row.drivers.clone()),
-            words(&|row| row.reason.map(str::to_owned)),
-            counts(&|row| row.movements),
-            counts(&|row| row.sessions),
-            words(&|row| row.signature_id.clone()),
-            words(&|row| row.signature.clone()),
-        ];
-        rows::batch(&self.output, columns)
-    }
-}
-
-/// The features that make most of a distance, with their deviations: `latency_ms +2.4 SD`.
-fn drivers(deviation: &Deviation) -> String {
-    let mut parts: Vec<_> = deviation.parts.iter().filter(|part| part.share > 0.0).collect();
-    parts.sort_by(|a, b| b.share.total_cmp(&a.share).then_with(|| a.feature.cmp(&b.feature)));
-    let words = parts.iter().take(DRIVERS).map(|part| format!("{} {:+.1} SD", part.feature, part.z()));
-    words.collect::<Vec<_>>().join(", ")
-}
-
-fn feature_name(column: &str, part: usize, parts: usize) -> String {
-    if parts == 1 { column.to_owned() } else { format!("{column}@{:02}", 100 * part / parts) }
-}
-
-/// NaN of none.
-fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    let (sum, count) = values.fold((0.0, 0.0), |(sum, count), value| (sum + value, count + 1.0));
-    sum / count
-}
-
-fn locations(features: &BTreeMap<String, Feature>) -> Movement {
-    features.iter().map(|(name, feature)| (name.clone(), feature.location)).collect()
-}
-
-/// The mean of the sessions' locations, of the features that all of them have.
-fn means(sessions: &[&BTreeMap<String, Feature>]) -> Movement {
-    let of = |name: &String| -> Option<f64> {
-        let all: Option<Vec<f64>> = sessions.iter().map(|session| session.get(name).map(|feature| feature.location)).collect();
-        all.map(|all| mean(all.into_iter()))
-    };
-    sessions[0].keys().filter_map(|name| Some((name.clone(), of(name)?))).collect()
 }
 
 #[cfg(test)]
 mod tests {
-    use proprio_core::At;
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Int64Array, StringArray};
+    use proprio_core::schema::{float, text};
+    use proprio_core::{At, rows};
     use serde_json::{Value, json};
 
     use super::*;

@@ -11,6 +11,7 @@ mod golden;
 mod joint_angles;
 mod laws;
 mod orientation;
+mod progression;
 mod recordings;
 mod run;
 mod segment_alignment;

@@ -8,6 +8,7 @@ mod check;
 pub mod connect;
 mod demo;
 mod doctor;
+mod earlier;
 mod faults;
 mod forget;
 mod graph;

@@ -20,6 +20,9 @@ use super::play::{duration, time};
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
 use super::session::CarryArg;
 
+/// A day of event time.
+const DAY_NS: i64 = 86_400_000_000_000;
+
 /// Publishes a virtual subject's sensors over zenoh, with known truth as one more source, into a running pipeline.
 ///
 /// At speed 1 the samples are stamped as they are sent; at any other speed, or with `--start`, event time begins at a fixed
@@ -252,11 +255,11 @@ async fn deliver_with_garbage(
     Ok(())
 }
 
-/// The packets of a pipeline's test, with the time where its session begins.
+/// The packets of a pipeline's test, so many days after the first of its sessions, with the time where its session begins.
 ///
 /// # Errors
 /// When a figure can't be read or simulated, or the rig doesn't fit.
-pub fn packets(file: &SimulateFile, rig: &Rig) -> anyhow::Result<(Vec<Packet>, TimeNs)> {
+pub fn packets(file: &SimulateFile, rig: &Rig, day: usize) -> anyhow::Result<(Vec<Packet>, TimeNs)> {
     let layout = LayoutName::from_str(&file.layout, false).map_err(anyhow::Error::msg)?;
     let mut options =
         Options { seed: file.seed, duration_s: file.duration.seconds(), rig: rig.name.clone(), ..Options::of(layout.layout()) };
@@ -265,6 +268,7 @@ pub fn packets(file: &SimulateFile, rig: &Rig) -> anyhow::Result<(Vec<Packet>, T
     }
     options.calibration = file.calibration.as_deref().map(calibration).transpose().map_err(anyhow::Error::msg)?;
     options.placement = file.placement.map_or(options.placement, |error| Placement::Error { sd_deg: error.degrees() });
+    options.start_ns += day as i64 * DAY_NS;
     let from_ns = options.start_ns - 1;
     let mut simulation = Simulation::new(options)?;
     let sensors = matching_sensors(simulation.rig(), rig)?;

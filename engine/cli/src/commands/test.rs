@@ -9,11 +9,12 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use arrow_array::RecordBatch;
 use arrow_cast::display::{ArrayFormatter, FormatOptions};
-use proprio_core::{Decision, Event, Packet, Recorded, TableChunk, TimeNs};
+use proprio_core::{Carried, Decision, Event, Packet, Recorded, TableChunk, TimeNs};
 use proprio_files::{OpenOptions, PACKET_NS};
 use proprio_runtime::{Plan, Test, TestInput, Worker};
 use proprio_zenoh::wire;
 
+use super::earlier::Earlier;
 use super::{play, simulate};
 
 /// Runs the tests in pipeline files: each plays a recording or a simulation through the plan, straight, message by message
@@ -70,14 +71,21 @@ fn name(plan: &Plan, test: &Test) -> String {
     let input = match &test.input {
         TestInput::Play { file, .. } => file.display().to_string(),
         TestInput::Simulate(file) => {
-            format!("{} s of {}, seed {} {}", file.duration.seconds(), file.layout, file.seed, file.impair.join(" "))
+            let after = if test.after.is_empty() { String::new() } else { format!("after {} sessions ", test.after.len()) };
+            format!("{after}{} s of {}, seed {} {}", file.duration.seconds(), file.layout, file.seed, file.impair.join(" "))
         }
     };
     format!("{} on {}", plan.pipeline, input.trim_end())
 }
 
 fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
-    let messages = messages(plan, test)?;
+    let mut earlier = Earlier::default();
+    for (day, session) in test.after.iter().enumerate() {
+        let input = simulate::packets(session, &plan.rig, day)?;
+        let chunks = Worker::new(plan.clone(), wire::decode, RUN.to_owned()).advance(&messages(plan, input, earlier.carried())?);
+        earlier.add(plan, &format!("session {}", day + 1), &chunks)?;
+    }
+    let messages = messages(plan, input(plan, test)?, earlier.carried())?;
     let tables = tables(plan, &messages, usize::MAX)?;
     let mut differences = Vec::new();
     if tables != self::tables(plan, &messages, 1)? {
@@ -96,24 +104,22 @@ fn run_one(plan: &Arc<Plan>, test: &Test) -> anyhow::Result<Vec<String>> {
     Ok(differences)
 }
 
-/// The input as a recording would hold it.
-fn messages(plan: &Plan, test: &Test) -> anyhow::Result<Vec<Recorded>> {
-    let (packets, from_ns): (Vec<Packet>, TimeNs) = match &test.input {
+/// The sensors' packets, and where the session begins.
+fn input(plan: &Plan, test: &Test) -> anyhow::Result<(Vec<Packet>, TimeNs)> {
+    match &test.input {
         TestInput::Play { file, start } => {
             let start_ns = play::time(start.as_deref().unwrap_or(play::START)).map_err(anyhow::Error::msg)?;
             let recording = proprio_files::open(file, &OpenOptions::default())?;
-            (recording.packets(&plan.rig, start_ns, PACKET_NS)?.collect::<Result<_, _>>()?, start_ns - 1)
+            Ok((recording.packets(&plan.rig, start_ns, PACKET_NS)?.collect::<Result<_, _>>()?, start_ns - 1))
         }
-        TestInput::Simulate(file) => simulate::packets(file, &plan.rig)?,
-    };
-    let start = Decision::SessionStart {
-        session: "test".to_owned(),
-        subject: None,
-        task: None,
-        from_ns,
-        sources: BTreeMap::new(),
-        carried: Vec::new(),
-    };
+        TestInput::Simulate(file) => simulate::packets(file, &plan.rig, test.after.len()),
+    }
+}
+
+/// A session as a recording would hold it.
+fn messages(plan: &Plan, (packets, from_ns): (Vec<Packet>, TimeNs), carried: Vec<Carried>) -> anyhow::Result<Vec<Recorded>> {
+    let start =
+        Decision::SessionStart { session: "test".to_owned(), subject: None, task: None, from_ns, sources: BTreeMap::new(), carried };
     let source = |sensor, payload| Event::Payload { sensor, encoding: wire::SOURCE.to_owned(), payload };
     let mut last = vec![-1; plan.rig.sensors.len()];
     let mut events = vec![Event::Decision(start)];

@@ -75,6 +75,8 @@ pub struct Loaded {
 pub struct Test {
     /// Where its samples come from.
     pub input: TestInput,
+    /// Earlier sessions of the subject, each a day before the next.
+    pub after: Vec<SimulateFile>,
     /// Files that hold what tables must hold, by table.
     pub expect: BTreeMap<String, PathBuf>,
     /// How far a number may be from the expected one, by column.

@@ -143,6 +143,9 @@ fn check_table_names(tree: &Node, steps: &[StepNode<'_>], report: &mut Report<'_
         if test.get("play").is_some() == test.get("simulate").is_some() {
             report.error("test-input", test.span, "a test has either `play` or `simulate`").help("give one of the two");
         }
+        if let (Some(after), Some(_)) = (test.get("after"), test.get("play")) {
+            report.error("test-input", after.span, "only a virtual subject has earlier sessions").help("leave it out, or `simulate`");
+        }
     }
     for (key, keep) in tree.get("tables").into_iter().flat_map(Node::entries) {
         if keep.value == Value::Bool(false) && engine.contains(&key.name) {
@@ -216,6 +219,7 @@ fn finish(
         let play = test.play.map(|file| TestInput::Play { file: files.path(&file), start: test.start });
         Some(Test {
             input: play.or(test.simulate.map(TestInput::Simulate))?,
+            after: test.after,
             expect: test.expect.into_iter().map(|(table, path)| (table, files.path(&path))).collect(),
             tolerance: test.tolerance,
         })
