@@ -362,7 +362,7 @@ impl Operator for Progression {
         let rows = carried.batch(&self.output).expect("the worker gives what fits");
         let texts = rows::strings(&rows, self.output.index("course").expect("its own column"));
         let courses = (0..rows.num_rows()).filter(|row| texts.is_valid(*row));
-        if let Some(course) = courses.filter_map(|row| Course::resumed(texts.value(row), &self.names, &self.limits.ranges)).last() {
+        if let Some(course) = courses.filter_map(|row| Course::resumed(texts.value(row), &self.names, &self.limits.ranges)).next_back() {
             state.course = course;
         }
     }
