@@ -204,6 +204,6 @@ fn a_wrong_configuration_is_refused_with_its_pointer() {
         assert_eq!(findings[0].at, At::Config(pointer.into()), "{config}: {findings:?}");
     }
     let alone = (proprio_operators::operator("progression").expect("it is registered").plan)(config(), &ports()[..1]);
-    let at: Vec<At> = alone.err().expect("nobody can approve").into_iter().map(|finding| finding.at).collect();
+    let at: Vec<At> = alone.expect_err("nobody can approve").into_iter().map(|finding| finding.at).collect();
     assert_eq!(at, [At::Config("/heed".into()), At::Config("/tolerate".into())]);
 }
