@@ -26,7 +26,10 @@ async fn the_rig_is_changed_by_whom_may_and_by_their_name() {
     }
     assert_eq!(control(&host, &note, &[]).status, 401);
     assert_eq!(control(&host, &json!({ "request": "forget", "subject": "s" }), &[ROOT]).status, 403);
-    assert_eq!(control(&host, &json!({ "request": "explode" }), &[ROOT]).status, 400);
+    for unknown in [json!({ "request": "explode" }), json!({ "request": "reload", "now": true }), json!({ "request": "status", "of": "x" })]
+    {
+        assert_eq!(control(&host, &unknown, &[ROOT]).status, 400, "{unknown}");
+    }
     let refused = control(&host, &json!({ "request": "reload" }), &[ROOT]);
     assert_eq!((refused.status, &refused.json()["detail"]), (409, &json!("two mistakes")));
     assert_eq!(host.requests().len(), 2, "what is refused here does not reach the rig");
