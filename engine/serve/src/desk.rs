@@ -160,6 +160,18 @@ impl Desk {
         Ok(())
     }
 
+    /// Follows what a statement gives: a `SUBSCRIBE` as it stands, a SELECT from now on.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn follow(&self, asker: &Asker, sql: &str) -> Result<Asked, AskError> {
+        let no_parameters = ParamValues::List(Vec::new());
+        if is_subscription(sql) {
+            return self.ask(asker, sql, no_parameters).await;
+        }
+        self.ask(asker, &format!("SUBSCRIBE {sql}"), no_parameters).await
+    }
+
     /// Asks one statement.
     ///
     /// # Errors

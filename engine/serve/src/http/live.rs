@@ -11,9 +11,7 @@ use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use datafusion::common::ParamValues;
 use futures::stream::{Stream, StreamExt as _};
-use proprio_tables::is_subscription;
 use serde::Deserialize;
 
 use super::answer::{Form, document};
@@ -63,8 +61,7 @@ async fn ask(desk: &Desk, asker: &Asker, follow: Result<Query<Follow>, QueryReje
         let detail = format!("the statement has {} bytes; at most {QUERY_BYTES} are taken in an address", sql.len());
         return Err(Problem::new(StatusCode::BAD_REQUEST, &detail));
     }
-    let sql = if is_subscription(&sql) { sql } else { format!("SUBSCRIBE {sql}") };
-    Ok(desk.ask(asker, &sql, ParamValues::List(Vec::new())).await?)
+    Ok(desk.follow(asker, &sql).await?)
 }
 
 fn told(asked: Asked) -> impl Stream<Item = Result<Event, Infallible>> {

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray as _;
 use arrow_array::types::{Float64Type, Int64Type};
 use arrow_array::{Array as _, RecordBatch};
-use datafusion::common::ParamValues;
 use futures::StreamExt as _;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -150,7 +149,7 @@ fn follow(
     let (desk, asker, came) = (desk.clone(), asker.clone(), came.clone());
     Query(tokio::spawn(async move {
         let followed = async {
-            let mut asked = desk.ask(&asker, &sql, ParamValues::List(Vec::new())).await?;
+            let mut asked = desk.follow(&asker, &sql).await?;
             while let Some(rows) = asked.batches.next().await {
                 let Some(made) = make(&asked, rows?) else { continue };
                 if came.send(made).await.is_err() {
