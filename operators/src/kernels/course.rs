@@ -152,7 +152,10 @@ impl Course {
                 let value = visit.outcomes.get(instrument)? / most;
                 Some(Seen { at: at(visit), day: day(*start), value, variance: ANSWER_SD * ANSWER_SD })
             });
-            answers.push(Limited { response: Response::new(seen.collect(), TOLERATED_BEFORE), limit: 1.0, is_least: false });
+            let seen: Vec<Seen> = seen.collect();
+            // What was never asked holds nobody back.
+            let limit = if seen.is_empty() { f64::INFINITY } else { 1.0 };
+            answers.push(Limited { response: Response::new(seen, TOLERATED_BEFORE), limit, is_least: false });
         }
         let mut choice = choose(&limits.ranges, &self.in_force, &answers, limits.caution, day(time));
         for (expected, most) in choice.expected[1..].iter_mut().zip(limits.tolerated.values()) {

@@ -76,13 +76,13 @@
 //! 12000000000,refused,hold,,,9.0,2.0,8.0,,9 is outside the safe range of 2 to 8,dr,,,,,,,
 //! 20000000000,proposed,,,,,,,unchanged,"1 trials, and 3 are due",,1,100.0,,,,,"{\"version\":1,\"parameters\":[\"feedback\",\"hold\"],\"in_force\":[100.0,2.5],\"next\":null,\"proposed\":null,\"held\":null,\"sessions\":{}}"
 //! 30000000000,proposed,,,,,,,unchanged,"2 trials, and 3 are due",,2,100.0,,,,,"{\"version\":1,\"parameters\":[\"feedback\",\"hold\"],\"in_force\":[100.0,2.5],\"next\":null,\"proposed\":null,\"held\":null,\"sessions\":{}}"
-//! 40000000000,proposed,,,,,,,easier,100 % of the trials were good; less is more likely to be done well and tolerated,,3,100.0,99.799,15.0949,2.5,2.5,"{\"version\":1,\"parameters\":[\"feedback\",\"hold\"],\"in_force\":[100.0,2.5],\"next\":null,\"proposed\":[100.0,2.0],\"held\":null,\"sessions\":{\"10000000000\":{\"values\":[100.0,2.5],\"trials\":3,\"good\":3,\"outcomes\":{}}}}"
+//! 40000000000,proposed,,,,,,,harder,100 % of the trials were good; there is room for more,,3,100.0,89.5397,16.4201,3.33333,2.5,"{\"version\":1,\"parameters\":[\"feedback\",\"hold\"],\"in_force\":[100.0,2.5],\"next\":null,\"proposed\":[80.0,2.5],\"held\":null,\"sessions\":{\"10000000000\":{\"values\":[100.0,2.5],\"trials\":3,\"good\":3,\"outcomes\":{}}}}"
 //! …
 //! 70000000000,approved,,,,,,,,as proposed,dr,,,,,,,
 //! 70000000000,proposed,,,,,,,harder,100 % of the trials were good; there is room for more,,4,100.0,89.9955,15.295,2.72287,1.09086,"{\"version\":1,\"parameters\":[\"feedback\",\"hold\"],\"in_force\":[100.0,2.5],\"next\":[80.0,2.5],\"proposed\":[80.0,2.5],\"held\":null,\"sessions\":{\"10000000000\":{\"values\":[100.0,2.5],\"trials\":4,\"good\":4,\"outcomes\":{\"pain_nrs\":2.0}}}}"
 //! 70000000000,proposed,feedback,%,100.0,80.0,20.0,100.0,,,,,,,,,,
 //! 70000000000,proposed,hold,s,2.5,2.5,2.0,8.0,,,,,,,,,,
-//! # 21 rows, every bit hashed: b877f3a2eaf3dd6a
+//! # 21 rows, every bit hashed: 5f343fa291af7fb5
 //! ```
 
 use std::collections::BTreeMap;
