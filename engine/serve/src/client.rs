@@ -229,6 +229,8 @@ impl Remote {
         let reason = status.message().to_owned();
         match status.code() {
             Code::Unauthenticated => RemoteError::Login { address: self.address.clone(), reason },
+            // With a source, it is the connection that says so and not the engine: plain text to a door with TLS may end like this.
+            Code::Internal if std::error::Error::source(status).is_some() => RemoteError::Connect { address: self.address.clone(), reason },
             Code::Unavailable | Code::Unknown => RemoteError::Connect { address: self.address.clone(), reason },
             _ => RemoteError::Refused { reason },
         }
