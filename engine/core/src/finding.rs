@@ -1,5 +1,7 @@
 //! How an operator says what is wrong with its configuration or its inputs, before any data flows.
 
+use std::borrow::Cow;
+
 /// Where in a step a finding stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum At {
@@ -47,4 +49,9 @@ impl PlanFinding {
         self.help = Some(help.into());
         self
     }
+}
+
+/// A name as a part of a JSON pointer.
+pub fn pointer_part(name: &str) -> Cow<'_, str> {
+    if name.contains(['~', '/']) { name.replace('~', "~0").replace('/', "~1").into() } else { name.into() }
 }

@@ -24,7 +24,7 @@ pub use arrow_array::RecordBatch;
 pub use carried::Carried;
 pub use clock::{ClockEvent, ClockFit};
 pub use digest::Digests;
-pub use finding::{At, Findings, PlanFinding};
+pub use finding::{At, Findings, PlanFinding, pointer_part};
 pub use kind::Kind;
 pub use note::Note;
 pub use operator::{Operator, Output, Planned, Port, Step, StepState};

@@ -1,13 +1,12 @@
 //! What is an exercise, as its protocol file prescribes it: phases with their tempo, a target to hold, repetitions and sets, and what else
 //! may move meanwhile.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::finding::{Findings, PlanFinding};
+use crate::finding::{Findings, PlanFinding, pointer_part};
 use crate::quantity::{Amount, Duration, Share};
 
 /// The most repetitions of a set, and the most sets.
@@ -262,11 +261,6 @@ impl Protocol {
             check_share(&format!("/compensations/{}/share", pointer_part(name)), compensation.share, say);
         }
     }
-}
-
-/// A name as a part of a JSON pointer.
-fn pointer_part(name: &str) -> Cow<'_, str> {
-    if name.contains(['~', '/']) { name.replace('~', "~0").replace('/', "~1").into() } else { name.into() }
 }
 
 fn check_share(pointer: &str, share: Share, say: &mut impl FnMut(&str, String, &str)) {

@@ -69,7 +69,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels::alert_gate::{Change, Gate, Memory, Reason, Row};
 use crate::kernels::emg::keep;
-use crate::kernels::expression::Expression;
+use crate::kernels::expression::{Expression, found_at};
 use crate::kernels::message::Message;
 
 /// Longest step between rows over which a condition counts as held, in periods, where `gap` is left out.
@@ -142,13 +142,14 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let schema = &ports[0].schema;
         let mut findings = Findings::new();
-        let when = keep(&mut findings, condition(&self.when, schema, "/when"));
+        let when = keep(&mut findings, Expression::condition_at("/when", &self.when, &schema.columns));
         let clear = match &self.clear {
-            Some(clear) => keep(&mut findings, condition(clear, schema, "/clear")),
+            Some(clear) => keep(&mut findings, Expression::condition_at("/clear", clear, &schema.columns)),
             None => when.clone().map(Expression::negated),
         };
         let text = self.message.as_deref();
-        let message = keep(&mut findings, Message::plan(text.unwrap_or(""), &schema.columns).map_err(|found| at("/message", found)));
+        let message =
+            keep(&mut findings, Message::plan(text.unwrap_or(""), &schema.columns).map_err(|errors| found_at("/message", errors)));
         if self.hold.seconds() < 0.0 {
             findings.push(PlanFinding::config("/for", format!("{} is negative", self.hold)));
         }
@@ -161,14 +162,7 @@ impl Configure for Config {
         if self.limit.is_some_and(|limit| !(1..=MOST).contains(&limit.most) || limit.per.seconds() <= 0.0) {
             findings.push(PlanFinding::config("/limit", format!("a limit is from 1 to {MOST} within a time longer than nothing")));
         }
-        let withhold: Vec<_> = self
-            .withhold
-            .iter()
-            .filter_map(|(reason, text)| {
-                let pointer = format!("/withhold/{}", reason.replace('~', "~0").replace('/', "~1"));
-                Some((reason.clone(), keep(&mut findings, condition(text, schema, &pointer))?))
-            })
-            .collect();
+        let withhold = keep(&mut findings, Expression::conditions_at("/withhold", &self.withhold, &schema.columns)).unwrap_or_default();
         let (Some(when), Some(clear), Some(message), true) = (when, clear, message, findings.is_empty()) else { return Err(findings) };
         let period_ns = schema.rate.map(|rate| rate.period_ns());
         let gap_ns = self.gap.map(Duration::nanoseconds).or(period_ns.map(|period| period.saturating_mul(GAP_PERIODS)));
@@ -190,18 +184,6 @@ impl Configure for Config {
             output: system::alert(),
         }))
     }
-}
-
-fn condition(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Expression, Findings> {
-    Expression::condition(text, &schema.columns).map_err(|errors| at(pointer, errors))
-}
-
-fn at(pointer: &str, errors: Vec<crate::kernels::expression::ExpressionError>) -> Findings {
-    let finding = |error: crate::kernels::expression::ExpressionError| PlanFinding {
-        help: error.help,
-        ..PlanFinding::config(pointer, error.message)
-    };
-    errors.into_iter().map(finding).collect()
 }
 
 impl Severity {

@@ -84,7 +84,7 @@ use proprio_core::protocol::{Compensation, Protocol, Side};
 use proprio_core::quantity::{Duration, Share};
 use proprio_core::schema::{FieldExt, column, float, text};
 use proprio_core::{
-    At, Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs, rows,
+    At, Configure, Findings, Inputs, Operator, Output, PlanFinding, Planned, Port, RecordBatch, StreamSchema, TimeNs, pointer_part, rows,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -92,7 +92,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::emg::keep;
 use crate::kernels::exercise_judge::{Judge, Judged, Tally};
 use crate::kernels::exercise_repetitions::{Limits, Repetitions};
-use crate::kernels::expression::{Expression, ExpressionError};
+use crate::kernels::expression::Expression;
 use crate::kernels::names::suggest;
 
 /// What `with:` holds.
@@ -166,7 +166,7 @@ impl Configure for Config {
     fn plan(self, ports: &[Port]) -> Result<Planned, Findings> {
         let schema = &ports[0].schema;
         let mut findings = self.check();
-        let signal = keep(&mut findings, number(&self.signal, schema, "/signal"));
+        let signal = keep(&mut findings, Expression::number_at("/signal", &self.signal, &schema.columns));
         let unit = signal.as_ref().and_then(|signal| signal.unit(&schema.columns));
         if !self.protocol.movement.rest.fits(unit.as_deref()) {
             let message =
@@ -181,7 +181,7 @@ impl Configure for Config {
                 findings.push(PlanFinding { help: suggest(name, self.protocol.compensations.keys().map(String::as_str)), ..finding });
                 continue;
             };
-            let Some(expression) = keep(&mut findings, number(text, schema, &pointer)) else { continue };
+            let Some(expression) = keep(&mut findings, Expression::number_at(&pointer, text, &schema.columns)) else { continue };
             let unit = expression.unit(&schema.columns);
             if !permitted.most.fits(unit.as_deref()) {
                 let message = format!("this is in {}, the protocol permits {}", unit.as_deref().unwrap_or_default(), permitted.most);
@@ -220,12 +220,12 @@ impl Config {
     fn required(&self, schema: &StreamSchema, findings: &mut Findings) -> Vec<(String, Expression)> {
         let mut required = Vec::new();
         for (name, text) in &self.require {
-            let pointer = format!("/require/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = format!("/require/{}", pointer_part(name));
             if !name.starts_with(|c: char| c.is_ascii_lowercase()) || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
                 let message = format!("`{name}` becomes a column: lower-case letters, digits and `_` only");
                 findings.push(PlanFinding::config(pointer.clone(), message).help("write it such as `calibrated`"));
             }
-            let found = Expression::condition(text, &schema.columns).map_err(|errors| at(&pointer, errors));
+            let found = Expression::condition_at(&pointer, text, &schema.columns);
             required.extend(keep(findings, found).map(|condition| (name.clone(), condition)));
         }
         required
@@ -265,15 +265,6 @@ impl Config {
         }
         findings
     }
-}
-
-/// An expression that gives a number.
-fn number(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Expression, Findings> {
-    Expression::number(text, &schema.columns).map_err(|errors| at(pointer, errors))
-}
-
-fn at(pointer: &str, errors: Vec<ExpressionError>) -> Findings {
-    errors.into_iter().map(|error| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) }).collect()
 }
 
 /// A compensation that has a signal.

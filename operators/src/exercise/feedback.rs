@@ -107,7 +107,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::emg::keep;
-use crate::kernels::expression::{Expression, ExpressionError};
+use crate::kernels::expression::{Expression, found_at};
 use crate::kernels::feedback_file::{MOST, PRESCRIBED_BLOCK, PolicyFile};
 use crate::kernels::feedback_policy::{Action, Memory, Policy};
 use crate::kernels::feedback_rows::{self, Told};
@@ -210,21 +210,14 @@ impl Configure for Config {
             return Err(findings);
         };
         let schema = &ports[trials].schema;
-        let trial = self.trial.as_ref().and_then(|text| keep(&mut findings, condition(text, schema, "/trial")));
-        let value = keep(&mut findings, number(&self.value, schema, "/value"));
+        let trial = self.trial.as_ref().and_then(|text| keep(&mut findings, Expression::condition_at("/trial", text, &schema.columns)));
+        let value = keep(&mut findings, Expression::number_at("/value", &self.value, &schema.columns));
         let target = match &self.target {
-            Target::Expression(text) => keep(&mut findings, number(text, schema, "/target").map(Aim::Expression)),
+            Target::Expression(text) => keep(&mut findings, Expression::number_at("/target", text, &schema.columns).map(Aim::Expression)),
             Target::Prescribed(target) => Some(Aim::Prescribed(target.prescribed.clone())),
         };
-        let refuse: Vec<(String, Expression)> = self
-            .refuse
-            .iter()
-            .filter_map(|(reason, text)| {
-                let pointer = format!("/refuse/{}", reason.replace('~', "~0").replace('/', "~1"));
-                Some((reason.clone(), keep(&mut findings, condition(text, schema, &pointer))?))
-            })
-            .collect();
-        let message = |text: &str, pointer: &str| Message::plan(text, &schema.columns).map_err(|errors| at(pointer, errors));
+        let refuse = keep(&mut findings, Expression::conditions_at("/refuse", &self.refuse, &schema.columns)).unwrap_or_default();
+        let message = |text: &str, pointer: &str| Message::plan(text, &schema.columns).map_err(|errors| found_at(pointer, errors));
         let above = keep(&mut findings, message(&self.above, "/above"));
         let below = keep(&mut findings, message(&self.below, "/below"));
         let within = keep(&mut findings, message(&self.within, "/within"));
@@ -244,7 +237,7 @@ impl Configure for Config {
             notes,
             prescription,
             heed: self.heed,
-            share: if let PolicyFile::Prescribed(parameter) = &self.policy { Some(parameter.clone()) } else { None },
+            share: self.policy.prescribed().cloned(),
             policy: self.policy.planned(),
             probe_every: self.probe.map(|probe| probe.every),
             refuse,
@@ -275,9 +268,8 @@ impl Config {
 impl Config {
     /// The parameters of a `progression` step that are followed.
     fn prescribed(&self) -> Vec<String> {
-        let share = if let PolicyFile::Prescribed(parameter) = &self.policy { Some(parameter.clone()) } else { None };
-        let target = if let Target::Prescribed(target) = &self.target { Some(target.prescribed.clone()) } else { None };
-        share.into_iter().chain(target).collect()
+        let target = if let Target::Prescribed(target) = &self.target { Some(&target.prescribed) } else { None };
+        self.policy.prescribed().into_iter().chain(target).cloned().collect()
     }
 
     /// Beside one stream of trials there may be `notes` and a `progression`, where they are heeded.
@@ -286,7 +278,7 @@ impl Config {
             let finding = PlanFinding::config("/heed", "holds are said in `notes`, which this step doesn't read");
             findings.push(finding.help("add `notes` to `from:`"));
         }
-        let share = matches!(self.policy, PolicyFile::Prescribed(_)).then_some("/policy/prescribed");
+        let share = self.policy.prescribed().map(|_| "/policy/prescribed");
         let target = matches!(self.target, Target::Prescribed(_)).then_some("/target/prescribed");
         for at in share.into_iter().chain(target).filter(|_| prescription.is_none()) {
             let finding = PlanFinding::config(at, "no input says what is prescribed");
@@ -298,18 +290,6 @@ impl Config {
             findings.push(PlanFinding::input(port, format!("`{}` is a second stream of trials; a step has one", ports[port].stream)));
         }
     }
-}
-
-fn condition(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Expression, Findings> {
-    Expression::condition(text, &schema.columns).map_err(|errors| at(pointer, errors))
-}
-
-fn number(text: &str, schema: &StreamSchema, pointer: &str) -> Result<Expression, Findings> {
-    Expression::number(text, &schema.columns).map_err(|errors| at(pointer, errors))
-}
-
-fn at(pointer: &str, errors: Vec<ExpressionError>) -> Findings {
-    errors.into_iter().map(|error| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) }).collect()
 }
 
 /// What a value is compared with.

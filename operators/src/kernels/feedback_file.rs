@@ -75,6 +75,11 @@ impl PolicyFile {
         }
     }
 
+    /// The parameter of a `progression` step that it follows.
+    pub fn prescribed(&self) -> Option<&String> {
+        if let Self::Prescribed(parameter) = self { Some(parameter) } else { None }
+    }
+
     /// As it is followed.
     pub fn planned(&self) -> Policy {
         match self {

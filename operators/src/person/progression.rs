@@ -93,12 +93,14 @@ use arrow_schema::{Field, Schema, SchemaRef};
 use proprio_core::quantity::Share;
 use proprio_core::schema::float;
 use proprio_core::{
-    Carried, Configure, Findings, Inputs, Instrument, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, rows,
+    Carried, Configure, Findings, Inputs, Instrument, Operator, Output, PlanFinding, Planned, Port, StreamSchema, TimeNs, pointer_part,
+    rows,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::course::{Course, Limits, Visit};
+use crate::kernels::emg::keep;
 use crate::kernels::expression::Expression;
 use crate::kernels::prescription::IN_FORCE;
 use crate::kernels::prescription_rows::{self, Row};
@@ -220,19 +222,8 @@ impl Configure for Config {
             return Err(findings);
         };
         let columns = judged(&ports[trials].schema, self.parameters.iter());
-        let mut condition = |text: &str, pointer: &str| match Expression::condition(text, &columns) {
-            Ok(condition) => Some(condition),
-            Err(errors) => {
-                let at = |error: crate::kernels::expression::ExpressionError| PlanFinding {
-                    help: error.help,
-                    ..PlanFinding::config(pointer, error.message)
-                };
-                findings.extend(errors.into_iter().map(at));
-                None
-            }
-        };
-        let trial = self.trial.as_ref().and_then(|text| condition(text, "/trial"));
-        let good = condition(&self.good, "/good");
+        let trial = self.trial.as_ref().and_then(|text| keep(&mut findings, Expression::condition_at("/trial", text, &columns)));
+        let good = keep(&mut findings, Expression::condition_at("/good", &self.good, &columns));
         let (Some(good), true) = (good, findings.is_empty()) else { return Err(findings) };
         let output = prescription_rows::schema(self.tolerate.keys());
         let limits = Limits {
@@ -268,7 +259,7 @@ impl Config {
         };
         refuse(!(1..=MAX_PARAMETERS).contains(&self.parameters.len()), "/parameters", "a prescription has 1 to 6 parameters");
         for (name, parameter) in &self.parameters {
-            let at = |field: &str| format!("/parameters/{}/{field}", name.replace('~', "~0").replace('/', "~1"));
+            let at = |field: &str| format!("/parameters/{}/{field}", pointer_part(name));
             let is_range = parameter.from < parameter.to && (parameter.to - parameter.from).is_finite();
             refuse(!is_range, &at("to"), "a safe range ends above where it begins");
             refuse(

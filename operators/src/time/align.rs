@@ -92,7 +92,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_schema::Field;
-use proprio_core::finding::{Findings, PlanFinding};
+use proprio_core::finding::{Findings, PlanFinding, pointer_part};
 use proprio_core::kind::is_bookkeeping;
 use proprio_core::quantity::Duration;
 use proprio_core::registry::{Configure, Inputs};
@@ -195,7 +195,7 @@ impl Configure for Config {
 impl Config {
     fn check(&self, ports: &[Port]) -> Findings {
         let mut findings = Findings::new();
-        let tolerances = self.inputs.iter().map(|(name, input)| (format!("/inputs/{}/tolerance", pointer(name)), input.tolerance));
+        let tolerances = self.inputs.iter().map(|(name, input)| (format!("/inputs/{}/tolerance", pointer_part(name)), input.tolerance));
         for (at, tolerance) in tolerances.chain([("/tolerance".to_owned(), self.tolerance)]) {
             if tolerance.is_some_and(|tolerance| !(0..=LONGEST_TOLERANCE_NS).contains(&tolerance.nanoseconds())) {
                 findings.push(PlanFinding::config(at, "a tolerance is between 0 s and 60 s"));
@@ -203,7 +203,7 @@ impl Config {
         }
         for name in self.inputs.keys().filter(|name| !ports.iter().any(|port| port.stream == **name || port.prefix() == *name)) {
             let known: Vec<_> = ports.iter().map(|port| port.stream.as_str()).collect();
-            let finding = PlanFinding::config(format!("/inputs/{}", pointer(name)), format!("`{name}` is no input of this step"));
+            let finding = PlanFinding::config(format!("/inputs/{}", pointer_part(name)), format!("`{name}` is no input of this step"));
             findings.push(finding.help(format!("its inputs are {}", known.join(", "))));
         }
         findings
@@ -241,11 +241,6 @@ impl Config {
         fields.push(text(format!("{prefix}_reason")).with_nullable(false));
         (Input { columns, groups, method: own.method, tolerance_ns, schema: port.schema.clone() }, fields)
     }
-}
-
-/// A name as part of a JSON pointer.
-fn pointer(name: &str) -> String {
-    name.replace('~', "~0").replace('/', "~1")
 }
 
 struct Align {

@@ -7,6 +7,7 @@
 
 mod plan;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_arith::boolean::{and_kleene, is_not_null, is_null, not, or_kleene};
@@ -17,9 +18,10 @@ use arrow_array::{Array, ArrayRef, BooleanArray, Datum, Float64Array, RecordBatc
 use arrow_buffer::BooleanBuffer;
 use arrow_cast::cast;
 use arrow_ord::cmp;
-use arrow_schema::{DataType, Schema};
+use arrow_schema::{DataType, Schema, SchemaRef};
 use arrow_select::zip::zip;
 use proprio_core::schema::{FieldExt, meta};
+use proprio_core::{Findings, PlanFinding, pointer_part};
 
 /// What an expression gives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,11 @@ pub struct ExpressionError {
     pub help: Option<String>,
 }
 
+/// Mistakes in an expression, as findings at a JSON pointer into `with:`.
+pub fn found_at(pointer: &str, errors: Vec<ExpressionError>) -> Findings {
+    errors.into_iter().map(|error| PlanFinding { help: error.help, ..PlanFinding::config(pointer, error.message) }).collect()
+}
+
 /// An expression whose columns and types are resolved.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Expression {
@@ -53,6 +60,37 @@ pub struct Expression {
 pub const MAX_LENGTH: usize = 1000;
 
 impl Expression {
+    /// As [`condition`](Self::condition), of a text at a JSON pointer into `with:`.
+    ///
+    /// # Errors
+    /// Every mistake, there.
+    pub fn condition_at(pointer: &str, text: &str, schema: &SchemaRef) -> Result<Self, Findings> {
+        Self::condition(text, schema).map_err(|errors| found_at(pointer, errors))
+    }
+
+    /// As [`condition_at`](Self::condition_at), of several texts by name, each at its name's pointer below this one.
+    ///
+    /// # Errors
+    /// Every mistake in all of them.
+    pub fn conditions_at(pointer: &str, texts: &BTreeMap<String, String>, schema: &SchemaRef) -> Result<Vec<(String, Self)>, Findings> {
+        let (mut conditions, mut findings) = (Vec::new(), Findings::new());
+        for (name, text) in texts {
+            match Self::condition_at(&format!("{pointer}/{}", pointer_part(name)), text, schema) {
+                Ok(condition) => conditions.push((name.clone(), condition)),
+                Err(found) => findings.extend(found),
+            }
+        }
+        if findings.is_empty() { Ok(conditions) } else { Err(findings) }
+    }
+
+    /// As [`number`](Self::number), of a text at a JSON pointer into `with:`.
+    ///
+    /// # Errors
+    /// Every mistake, there.
+    pub fn number_at(pointer: &str, text: &str, schema: &SchemaRef) -> Result<Self, Findings> {
+        Self::number(text, schema).map_err(|errors| found_at(pointer, errors))
+    }
+
     /// What it gives.
     pub fn kind(&self) -> Type {
         self.kind
