@@ -14,6 +14,9 @@ pub type TimeNs = i64;
 /// Nanoseconds in a second.
 pub const SECOND_NS: i64 = 1_000_000_000;
 
+/// Nanoseconds in a day.
+pub const DAY_NS: i64 = 86_400 * SECOND_NS;
+
 /// Times outside 1970 to 2100 are no times of a lab, and none of a device's clock.
 pub const LAB_TIMES_NS: std::ops::Range<TimeNs> = 0..4_102_444_800_000_000_000;
 

@@ -57,12 +57,12 @@ impl Fits {
     pub(crate) fn fitted(&mut self, table: &SchemaRef, chunk: &TableChunk, rig: &str) -> Result<RecordBatch, TablesError> {
         let misfit = |detail: String| TablesError::Misfit { table: chunk.table.clone(), detail };
         let rows = chunk.rows.num_rows();
-        let fit = self.find(table, chunk.rows.schema_ref()).map_err(misfit)?;
         let times = chunk.rows.column_by_name(TIME).and_then(|column| column.as_primitive_opt::<Int64Type>());
         let times = times.ok_or_else(|| misfit("no Int64 column `time_ns`".to_owned()))?;
         if times.null_count() > 0 {
             return Err(misfit("a null in `time_ns`".to_owned()));
         }
+        let fit = self.find(table, chunk.rows.schema_ref()).map_err(misfit)?;
         let (columns, texts) = (&self.fits[fit].columns, &mut self.texts);
         let column = |origin: &Origin| match (origin, &chunk.key) {
             (Origin::Utc, _) => Arc::new(utc_times(times)),

@@ -233,6 +233,7 @@ pub(crate) fn rows_bytes(rows: &RecordBatch) -> usize {
     rows.columns().iter().map(column_bytes).sum()
 }
 
+/// Without a copy of the array's description where that is possible: each chunk is asked.
 fn column_bytes(column: &Arc<dyn Array>) -> usize {
     let nulls = if column.nulls().is_some() { column.len().div_ceil(8) } else { 0 };
     if let Some(width) = column.data_type().primitive_width() {

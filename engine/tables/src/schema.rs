@@ -6,6 +6,7 @@ use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicro
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use proprio_core::TableSpec;
 use proprio_core::schema::{FieldExt, TIME, column, meta, text};
+use proprio_core::time::DAY_NS;
 
 use crate::error::TablesError;
 
@@ -21,8 +22,6 @@ pub(crate) const RUN: &str = "run_id";
 pub(crate) const MONTH: &str = "month";
 /// Metadata that marks a table's key column, so that a reader without the plan knows it.
 const KEY: &str = "key";
-
-const NANOSECONDS_PER_DAY: i64 = 86_400_000_000_000;
 
 /// The columns of a table in SQL: `time`, `time_ns`, key, measured, `rig`, `session`, `run_id`.
 pub(crate) fn of_spec(spec: &TableSpec) -> Result<Schema, TablesError> {
@@ -111,7 +110,7 @@ pub(crate) fn months(times: &Int64Array) -> ArrayRef {
     let mut day = None;
     let mut month = String::new();
     let names = times.values().iter().map(|time| {
-        let this = time.div_euclid(NANOSECONDS_PER_DAY);
+        let this = time.div_euclid(DAY_NS);
         if day != Some(this) {
             day = Some(this);
             let start = temporal_conversions::timestamp_s_to_datetime(this * 86_400);
@@ -167,7 +166,7 @@ mod tests {
 
     #[test]
     fn months_follow_the_calendar_on_both_sides_of_the_epoch() {
-        let day = NANOSECONDS_PER_DAY;
+        let day = DAY_NS;
         let times = Int64Array::from(vec![0, -1, 31 * day - 1, 31 * day, 59 * day, i64::MAX, i64::MIN]);
         let names = months(&times);
         let names: Vec<_> = names.as_string::<i32>().iter().flatten().collect();

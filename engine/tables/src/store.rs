@@ -46,6 +46,7 @@ pub(crate) struct Inner {
     /// Files are merged, vacuumed, or rid of rows by one at a time, taken before `round`: what is being merged may hold rows
     /// that are to be forgotten.
     pub(crate) rewriting: tokio::sync::Mutex<()>,
+    /// How chunks come to have the columns of their tables.
     pub(crate) fits: Mutex<Fits>,
     /// Rung when rows have come.
     pub(crate) bell: Arc<Bell>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proprio_core::TimeNs;
 use proprio_core::note::Action;
+use proprio_core::time::DAY_NS;
 use serde::{Deserialize, Serialize};
 
 use super::response::{Before, Response, Seen};
@@ -14,7 +15,6 @@ use super::said::{Held, Said};
 const MOST_SESSIONS: usize = 24;
 /// The form of a course's text.
 const VERSION: u32 = 1;
-const DAY_NS: f64 = 86_400e9;
 /// The share of good trials that is expected of the easiest and of the hardest parameters before any were tried, *proposed*.
 const GOOD_BEFORE: Before = Before { easiest: 0.95, hardest: 0.35, sd: 0.25 };
 /// People differ from day to day by so much of their trials, beside chance.
@@ -137,7 +137,7 @@ impl Course {
     pub fn choose(&self, limits: &Limits, time: TimeNs) -> Choice {
         // Days count from the first session: in whole nanoseconds since the epoch, minutes would be lost.
         let origin = self.sessions.keys().next().copied().unwrap_or(time);
-        let day = |time: TimeNs| time.saturating_sub(origin) as f64 / DAY_NS;
+        let day = |time: TimeNs| time.saturating_sub(origin) as f64 / DAY_NS as f64;
         let at = |visit: &Visit| limits.ranges.iter().zip(&visit.values).map(|(range, value)| range.hardness(*value)).collect::<Vec<_>>();
         let good = self.sessions.iter().map(|(start, visit)| {
             let (trials, good) = (f64::from(visit.trials), f64::from(visit.good));

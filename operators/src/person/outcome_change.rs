@@ -279,12 +279,11 @@ impl OutcomeChange {
 
 #[cfg(test)]
 mod tests {
+    use proprio_core::time::DAY_NS;
     use serde_json::json;
 
     use super::*;
     use crate::kernels::testing::texts;
-
-    const DAY_NS: i64 = 86_400_000_000_000;
 
     fn answers(days: &[(i64, &str, f64)]) -> (Port, RecordBatch) {
         let schema = proprio_core::table::system::outcomes();

@@ -10,6 +10,7 @@ use clap::ValueEnum;
 use indicatif::ProgressBar;
 use proprio_core::control::Request;
 use proprio_core::quantity::{Dimension, Duration};
+use proprio_core::time::DAY_NS;
 use proprio_core::{Kind, Packet, Rig, TimeNs};
 use proprio_runtime::pipeline_file::SimulateFile;
 use proprio_simulate::{Calibration, Count, Delivery, Layout, Options, Payload, PerSide, Placement, Simulation};
@@ -19,9 +20,6 @@ use super::connect::ConnectArgs;
 use super::play::{duration, time};
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
 use super::session::CarryArg;
-
-/// A day of event time.
-const DAY_NS: i64 = 86_400_000_000_000;
 
 /// Publishes a virtual subject's sensors over zenoh, with known truth as one more source, into a running pipeline.
 ///

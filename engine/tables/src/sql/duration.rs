@@ -2,6 +2,7 @@
 
 use datafusion::common::{Result, ScalarValue, plan_datafusion_err, plan_err};
 use proprio_core::quantity::{Dimension, Duration};
+use proprio_core::time::DAY_NS;
 
 /// A constant length of time in nanoseconds: an interval of fixed length, a text with a unit, or a number of nanoseconds.
 ///
@@ -9,7 +10,7 @@ use proprio_core::quantity::{Dimension, Duration};
 /// Months, which have no fixed length, a text that is no duration, null, and other types.
 pub(crate) fn nanoseconds(value: &ScalarValue) -> Result<i64> {
     let too_long = || plan_datafusion_err!("`{value}` is longer than a time can tell");
-    let days = |days: i32, rest: i64| i64::from(days).checked_mul(86_400_000_000_000).and_then(|days| days.checked_add(rest));
+    let days = |days: i32, rest: i64| i64::from(days).checked_mul(DAY_NS).and_then(|days| days.checked_add(rest));
     match value {
         ScalarValue::IntervalMonthDayNano(Some(interval)) if interval.months == 0 => {
             days(interval.days, interval.nanoseconds).ok_or_else(too_long)

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use proprio_recording::{Disk as _, Folder};
+use proprio_serve::{HTTP_PORT, POSTGRES_PORT};
 
 use super::Finding;
 use crate::commands::connect::EngineArgs;
@@ -30,8 +31,8 @@ const PAST: Duration = Duration::from_secs(1_735_689_600);
 /// Where `proprio run` listens when nothing else is said.
 const PORTS: [(u16, &str, &str); 3] = [
     (7447, "zenoh", "--listen tcp/127.0.0.1:<port>"),
-    (7341, "HTTP and Flight SQL", "--http-port <port>"),
-    (7342, "the PostgreSQL wire", "--postgres-port <port>"),
+    (HTTP_PORT, "HTTP and Flight SQL", "--http-port <port>"),
+    (POSTGRES_PORT, "the PostgreSQL wire", "--postgres-port <port>"),
 ];
 
 /// Which build this is.
