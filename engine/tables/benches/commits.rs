@@ -1,8 +1,10 @@
-//! Do 10,000 sessions, each with small commits of its own, stay queryable: how long until the first row, before files are merged and after?
+//! Do 10,000 sessions, each with small commits of its own, stay queryable: how long until the first row, as an engine leaves its
+//! files and after they are merged?
 //!
 //! `cargo bench -p proprio-tables --bench commits -- [--sessions 10000] [--place PLACE]`
 //!
-//! Every session commits a second of one IMU and its own row of `sessions`: a file and a log entry in each of two tables. A place may
+//! Every session commits a second of one IMU and its own row of `sessions`: a file and a log entry in each of two tables; after each
+//! minute of such commits small files are merged, as a running engine does, and that time is told apart. A place may
 //! be a folder that isn't there yet or `s3://<bucket>/<prefix>`; by default it is a temporary folder. Each time is that of a reader
 //! that opens the tables anew, as `proprio sql` does; the best of three counts.
 
@@ -21,12 +23,19 @@ use proprio_tables::{Place, Reader, Store, merge_tables, table_sizes};
 
 type Failure = Box<dyn std::error::Error>;
 
+/// As in the engine.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 const SAMPLES: i64 = 100;
 const SECOND_NS: i64 = 1_000_000_000;
 /// 1 January 2026; sessions follow each other each ten minutes, so that 10,000 of them last ten weeks.
 const BEGIN_NS: i64 = 20_454 * 86_400 * SECOND_NS;
 const EVERY_NS: i64 = 600 * SECOND_NS;
 const RUNS: usize = 3;
+/// An engine commits each second, looks for small files each minute, and merges where so many have come together.
+const COMMITS_PER_MERGE: i64 = 60;
+const MERGE_FROM: usize = 8;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
@@ -44,19 +53,21 @@ async fn main() -> Result<(), Failure> {
     }
     let temporary = tempfile::tempdir()?;
     let place = Place::parse(&place.unwrap_or_else(|| temporary.path().join("tables").display().to_string()))?;
-    let mut took = fill(&place, sessions).await?;
-    let tenth = took.len() / 10;
-    let (first, last) = (median(&mut took.clone()[..tenth]), median(&mut took[9 * tenth..]));
-    println!("{sessions} commits of two tables: {:.1} ms in the first tenth, {:.1} ms in the last (medians)", first * 1e3, last * 1e3);
-    measure("before merging", &place, sessions).await?;
+    let (commits, merges) = fill(&place, sessions).await?;
+    for (what, mut took) in [("commits of two tables", commits), ("merges", merges)] {
+        let (count, tenth) = (took.len(), took.len() / 10);
+        let (first, last) = (median(&mut took.clone()[..tenth]), median(&mut took[9 * tenth..]));
+        println!("{count} {what}: {:.1} ms in the first tenth, {:.1} ms in the last (medians)", first * 1e3, last * 1e3);
+    }
+    measure("as the engine leaves them", &place, sessions).await?;
     let begun = Instant::now();
     let merged = merge_tables(&place).await?;
     println!("merged {} files into {} in {:.1} s", merged.files, merged.into, begun.elapsed().as_secs_f64());
-    measure("after merging", &place, sessions).await
+    measure("merged", &place, sessions).await
 }
 
-/// Makes the sessions, and gives the seconds that each commit took.
-async fn fill(place: &Place, sessions: i64) -> Result<Vec<f64>, Failure> {
+/// Makes the sessions, and gives the seconds that each commit and each merge took.
+async fn fill(place: &Place, sessions: i64) -> Result<(Vec<f64>, Vec<f64>), Failure> {
     let samples = StreamSchema::new(vec![column("sequence", DataType::Int64), float("gyro_y_rad_per_s", "rad/s")], &[], None);
     let imu = TableSpec {
         name: "imu".to_owned(),
@@ -66,7 +77,7 @@ async fn fill(place: &Place, sessions: i64) -> Result<Vec<f64>, Failure> {
         operational: false,
     };
     let store = Store::open(place, "bench", &[imu]).await?;
-    let mut took = Vec::new();
+    let (mut commits, mut merges) = (Vec::new(), Vec::new());
     for number in 0..sessions {
         let (session, run_id, start_ns) = (format!("s{number:06}"), "run".to_owned(), BEGIN_NS + number * EVERY_NS);
         let of = |table: &str, key: Option<&str>, schema: &StreamSchema, columns: Vec<ArrayRef>| TableChunk {
@@ -94,9 +105,14 @@ async fn fill(place: &Place, sessions: i64) -> Result<Vec<f64>, Failure> {
         let begun = Instant::now();
         store.append(&chunks, number)?;
         store.commit(number).await?;
-        took.push(begun.elapsed().as_secs_f64());
+        commits.push(begun.elapsed().as_secs_f64());
+        if (number + 1) % COMMITS_PER_MERGE == 0 {
+            let begun = Instant::now();
+            store.merge(MERGE_FROM, || true).await?;
+            merges.push(begun.elapsed().as_secs_f64());
+        }
     }
-    Ok(took)
+    Ok((commits, merges))
 }
 
 async fn measure(when: &str, place: &Place, sessions: i64) -> Result<(), Failure> {

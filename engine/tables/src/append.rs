@@ -14,6 +14,7 @@ use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake_core::kernel::{Action, Transaction};
 use deltalake_core::operations::get_num_idx_cols_and_stats_columns;
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
+use deltalake_core::table::state::DeltaTableState;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
 
@@ -51,25 +52,30 @@ impl Cold {
         let adds: Vec<Action> = adds.into_iter().map(Action::Add).collect();
         for attempt in 1.. {
             // Delta itself does not refuse a stale transaction, and another process may have committed since.
-            self.table.update_state().await.map_err(TablesError::delta(&name))?;
+            if let Some(newer) = self.newer().await? {
+                self = newer;
+            }
             let committed = self.committed(app_id).await?;
             // The answer to the attempt before may have been lost on its way from an object store.
             if attempt > 1 && committed == Some(position) && self.names_any(&adds)? {
-                return Self::pinned(&name, &self.place, self.table);
+                return Ok(self);
             }
             if let Some(committed) = committed.filter(|committed| *committed >= position || Some(*committed) > known) {
                 return Err(TablesError::StaleCommit { table: name, rig: app_id.to_owned(), committed });
             }
             match self.commit(adds.clone(), Transaction::new(app_id, position)).await {
-                Ok(()) => break,
+                Ok(state) => {
+                    self.table.state = Some(state);
+                    break;
+                }
                 Err(source) if is_race(&source) && attempt < ATTEMPTS => {}
                 Err(source) => return Err(TablesError::delta(&name)(source)),
             }
         }
-        let version = self.table.version().unwrap_or_default() + 1;
-        self.table.update_state().await.map_err(TablesError::delta(&name))?;
-        self.sync(log_files(version)).await?;
-        Self::pinned(&name, &self.place, self.table)
+        self.sync(log_files(self.table.version().unwrap_or_default())).await?;
+        let mut appended = Self::pinned(&name, &self.place, self.table)?;
+        appended.transaction = Some((app_id.to_owned(), position));
+        Ok(appended)
     }
 
     /// Whether this version names one of these files.
@@ -98,15 +104,20 @@ impl Cold {
         writer.write(&rows).await
     }
 
-    async fn commit(&self, adds: Vec<Action>, transaction: Transaction) -> Result<(), DeltaTableError> {
+    /// One commit, and the version that it makes.
+    async fn commit(&self, adds: Vec<Action>, transaction: Transaction) -> Result<DeltaTableState, DeltaTableError> {
         let state = self.table.snapshot()?;
         let partitions = state.metadata().partition_columns().to_vec();
         let partition_by = (!partitions.is_empty()).then_some(partitions);
         let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by, predicate: None };
-        // One attempt here: the check for a stale transaction belongs before each.
-        let properties = CommitProperties::default().with_application_transaction(transaction).with_max_retries(0);
-        CommitBuilder::from(properties).with_actions(adds).build(Some(state), self.table.log_store(), operation).await?;
-        Ok(())
+        // One attempt here: the check for a stale transaction belongs before each. Old entries of the log go with the commits
+        // of merges and vacuums, since looking for them reads the names of all.
+        let properties = CommitProperties::default()
+            .with_application_transaction(transaction)
+            .with_max_retries(0)
+            .with_cleanup_expired_logs(Some(false));
+        let commit = CommitBuilder::from(properties).with_actions(adds).build(Some(state), self.table.log_store(), operation);
+        Ok(commit.await?.snapshot)
     }
 
     /// Brings files of the table, and the folders that name them, to the disk: a commit that survives a power cut must

@@ -22,6 +22,7 @@ use crate::error::TablesError;
 use crate::keep_order::KeepOrder;
 use crate::latest::{self, Latest};
 use crate::provider::PinnedTable;
+use crate::session_aggregate::GroupBySession;
 use crate::sql::Prepared;
 
 /// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
@@ -166,7 +167,8 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(QUERY_BYTES))).build_arc()?;
     let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
-    Ok(crate::sql::extended(builder).with_physical_optimizer_rule(Arc::new(KeepOrder)).build())
+    let builder = crate::sql::extended(builder).with_physical_optimizer_rule(Arc::new(GroupBySession));
+    Ok(builder.with_physical_optimizer_rule(Arc::new(KeepOrder)).build())
 }
 
 /// What a table's name with every run of each session ends in.

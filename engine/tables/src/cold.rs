@@ -37,6 +37,8 @@ pub(crate) struct Cold {
     pub(crate) schema: SchemaRef,
     /// The version, as a query scans it.
     pub(crate) scan: Arc<ColdScan>,
+    /// The application whose transaction made this version, and its number; `None` of a version that was found.
+    pub(crate) transaction: Option<(String, i64)>,
 }
 
 impl Cold {
@@ -116,6 +118,9 @@ impl Cold {
 
     /// The position of an application's last transaction.
     pub(crate) async fn committed(&self, app_id: &str) -> Result<Option<i64>, TablesError> {
+        if let Some((_, position)) = self.transaction.as_ref().filter(|(made, _)| made == app_id) {
+            return Ok(Some(*position));
+        }
         transaction(&self.table, app_id).await.map_err(TablesError::delta(&self.name))
     }
 
@@ -129,7 +134,7 @@ impl Cold {
     pub(crate) fn pinned(name: &str, place: &Place, table: DeltaTable) -> Result<Self, TablesError> {
         let schema = schema::arranged(&table.snapshot().map_err(TablesError::delta(name))?.snapshot().arrow_schema());
         let scan = Arc::new(ColdScan::of(table.clone(), schema.clone()));
-        Ok(Self { name: name.to_owned(), place: place.clone(), table, schema, scan })
+        Ok(Self { name: name.to_owned(), place: place.clone(), table, schema, scan, transaction: None })
     }
 }
 

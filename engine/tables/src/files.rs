@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{Int64Type, TimestampMicrosecondType, UInt64Type};
+use arrow_array::types::{Int64Type, TimestampMicrosecondType};
 use arrow_array::{Array, ArrayRef, BooleanArray, UInt64Array};
 use arrow_cast::cast;
 use arrow_schema::{DataType, Schema, SchemaRef};
@@ -16,6 +16,7 @@ use deltalake_core::kernel::{LogDataHandler, LogicalFileView};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 use proprio_core::schema::TIME;
+use serde_json::Value;
 
 use crate::schema::{self, MONTH, RIG, RUN, SESSION, TIME_UTC};
 
@@ -46,8 +47,11 @@ pub(crate) struct DataFile {
 struct Bounds {
     least: ArrayRef,
     greatest: ArrayRef,
-    nulls: Option<UInt64Array>,
+    nulls: UInt64Array,
 }
+
+/// How many values of each measured column are null in a file.
+type NullCounts = BTreeMap<String, u64>;
 
 /// Session and time of a row, in nanoseconds.
 pub(crate) type Place<'a> = (&'a str, i64);
@@ -66,6 +70,7 @@ impl Files {
         let root = Path::from_url_path(table.table_url().path()).map_err(external)?;
         let mut list = Vec::with_capacity(log.num_files());
         let mut rows = Vec::with_capacity(log.num_files());
+        let mut nulls = Vec::with_capacity(log.num_files());
         for view in log.iter() {
             if view.deletion_vector_descriptor().is_some() {
                 return Err(DataFusionError::NotImplemented(
@@ -73,12 +78,13 @@ impl Files {
                 ));
             }
             rows.push(view.num_records().map(|rows| rows as u64));
+            nulls.push(null_counts(&view));
             list.push(DataFile::of(&view, &root)?);
         }
         let mut bounds = BTreeMap::new();
         for name in [Some(TIME), schema::key(schema), Some(RIG), Some(SESSION), Some(RUN)].into_iter().flatten() {
             if let Ok(field) = schema.field_with_name(name)
-                && let Some(of) = Bounds::of(&log, name, field.data_type())
+                && let Some(of) = Bounds::of(&log, name, field.data_type(), &nulls)
             {
                 bounds.insert(name.to_owned(), of);
             }
@@ -150,9 +156,9 @@ impl DataFile {
 }
 
 impl Bounds {
-    fn of(log: &LogDataHandler<'_>, name: &str, data_type: &DataType) -> Option<Self> {
+    fn of(log: &LogDataHandler<'_>, name: &str, data_type: &DataType, nulls: &[NullCounts]) -> Option<Self> {
         let column = Column::from_name(name);
-        let nulls = log.null_counts(&column).and_then(|nulls| nulls.as_primitive_opt::<UInt64Type>().cloned());
+        let nulls = nulls.iter().map(|file| file.get(name).copied()).collect();
         let typed = |values: ArrayRef| cast(&values, data_type).ok();
         Some(Self { least: typed(log.min_values(&column)?)?, greatest: typed(log.max_values(&column)?)?, nulls })
     }
@@ -174,8 +180,7 @@ impl Bounds {
                 _ => Precision::Exact(value),
             })
         };
-        let nulls = self.nulls.as_ref().filter(|nulls| nulls.is_valid(file));
-        let null_count = nulls.map_or(Precision::Absent, |nulls| Precision::Exact(nulls.value(file) as usize));
+        let null_count = if self.nulls.is_valid(file) { Precision::Exact(self.nulls.value(file) as usize) } else { Precision::Absent };
         Ok(ColumnStatistics {
             null_count,
             min_value: bound(&self.least)?,
@@ -199,7 +204,7 @@ impl PruningStatistics for Files {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        self.bounds.get(&column.name)?.nulls.clone().map(|nulls| Arc::new(nulls) as ArrayRef)
+        Some(Arc::new(self.bounds.get(&column.name)?.nulls.clone()))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {
@@ -209,6 +214,13 @@ impl PruningStatistics for Files {
     fn contained(&self, _: &Column, _: &std::collections::HashSet<ScalarValue>) -> Option<BooleanArray> {
         None
     }
+}
+
+/// Read from each file's entry: the log's own array of them takes the type of its column, which no text has.
+fn null_counts(view: &LogicalFileView) -> NullCounts {
+    let stats: Option<Value> = view.stats().and_then(|stats| serde_json::from_str(&stats).ok());
+    let counts = stats.as_ref().and_then(|stats| stats["nullCount"].as_object());
+    counts.into_iter().flatten().filter_map(|(column, nulls)| Some((column.clone(), nulls.as_u64()?))).collect()
 }
 
 fn external(error: impl std::error::Error + Send + Sync + 'static) -> DataFusionError {

@@ -32,6 +32,7 @@ mod round;
 mod scan;
 mod schema;
 mod scrub;
+mod session_aggregate;
 mod sql;
 mod state;
 mod store;

@@ -92,9 +92,9 @@ impl Cold {
     pub(crate) async fn changed(mut self, actions: Vec<Action>, operation: DeltaOperation) -> Result<Self, TablesError> {
         let state = self.table.snapshot().map_err(TablesError::delta(&self.name))?;
         let commit = CommitBuilder::default().with_actions(actions).build(Some(state), self.table.log_store(), operation);
-        let version = commit.await.map_err(TablesError::delta(&self.name))?.version();
-        self.table.update_state().await.map_err(TablesError::delta(&self.name))?;
-        self.sync(log_files(version)).await?;
+        let commit = commit.await.map_err(TablesError::delta(&self.name))?;
+        self.table.state = Some(commit.snapshot);
+        self.sync(log_files(commit.version)).await?;
         Self::pinned(&self.name, &self.place, self.table)
     }
 }

@@ -24,6 +24,10 @@ use questions::{QUESTIONS, Question};
 
 type Failure = Box<dyn std::error::Error>;
 
+/// As in the engine.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Runs of each question, of which the best counts.
 const RUNS: usize = 3;
 /// How far two sums of floats may differ, relatively: they are summed in other orders.
