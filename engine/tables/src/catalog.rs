@@ -14,15 +14,17 @@ use datafusion::datasource::TableType;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::stream::{BoxStream, StreamExt, TryStreamExt};
 
 use crate::access::Access;
+use crate::by_session::BySession;
 use crate::error::TablesError;
 use crate::keep_order::KeepOrder;
 use crate::latest::{self, Latest};
 use crate::provider::PinnedTable;
-use crate::session_aggregate::GroupBySession;
 use crate::sql::Prepared;
 
 /// Memory that all queries of a process share; sorts and groupings beyond it spill to disk.
@@ -163,12 +165,26 @@ pub(crate) fn session() -> Result<SessionState, TablesError> {
         .with_default_catalog_and_schema(CATALOG, SCHEMA)
         // Names are written as they stand: marker labels and channels keep their capitals.
         .set_bool("datafusion.sql_parser.enable_ident_normalization", false)
+        // Rows that a scan gives by session are grouped by more than it where they are.
+        .set_usize("datafusion.optimizer.subset_repartition_threshold", 1)
         // Cold text has the type of hot text.
         .set_bool("datafusion.execution.parquet.schema_force_view_types", false);
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(Arc::new(FairSpillPool::new(QUERY_BYTES))).build_arc()?;
     let builder = SessionStateBuilder::new().with_default_features().with_config(config).with_runtime_env(runtime);
-    let builder = crate::sql::extended(builder).with_physical_optimizer_rule(Arc::new(GroupBySession));
-    Ok(builder.with_physical_optimizer_rule(Arc::new(KeepOrder)).build())
+    Ok(crate::sql::extended(builder).with_physical_optimizer_rules(physical_rules()).build())
+}
+
+/// DataFusion's rules, and ours where they know more of how rows lie.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let mut put_before = |name: &str, rule: Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
+        let at = rules.iter().position(|rule| rule.name() == name).unwrap_or(rules.len());
+        rules.insert(at, rule);
+    };
+    put_before("EnsureRequirements", Arc::new(BySession::LAG));
+    put_before("CombinePartialFinalAggregate", Arc::new(BySession::AGGREGATE));
+    rules.push(Arc::new(KeepOrder));
+    rules
 }
 
 /// What a table's name with every run of each session ends in.

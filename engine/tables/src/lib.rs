@@ -10,6 +10,7 @@
 
 mod access;
 mod append;
+mod by_session;
 mod catalog;
 mod cold;
 mod curtain;
@@ -32,7 +33,6 @@ mod round;
 mod scan;
 mod schema;
 mod scrub;
-mod session_aggregate;
 mod sql;
 mod state;
 mod store;

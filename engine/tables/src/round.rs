@@ -103,8 +103,12 @@ impl Inner {
         let round = if urgent { Some(self.round.lock().await) } else { self.round.try_lock().ok() };
         let Some(mut round) = round else { return };
         self.lock().looked = Instant::now();
-        if let Ok(looked) = self.look(&mut round).await {
-            let _ = self.finish(&mut round, looked, Written::new()).await;
+        let Ok(looked) = self.look(&mut round).await else { return };
+        // A commit whose end wasn't seen may be in what was found: its hot rows leave with it.
+        let mut failed = BTreeMap::new();
+        let settled = self.settled(&looked, &mut failed).await;
+        if failed.is_empty() {
+            let _ = self.finish(&mut round, looked, settled).await;
         }
     }
 
@@ -175,8 +179,8 @@ impl Inner {
         Ok(())
     }
 
-    /// The versions that tables turn out to hold of commits whose end wasn't seen.
-    async fn settled(&self, looked: &Looked, failed: &mut BTreeMap<String, TablesError>) -> BTreeMap<String, i64> {
+    /// The tables that turn out to hold a commit whose end wasn't seen.
+    async fn settled(&self, looked: &Looked, failed: &mut BTreeMap<String, TablesError>) -> Written {
         let attempted: Vec<(String, i64, Cold)> = {
             let tables = self.lock();
             let of = |(name, table): (&String, &Table)| {
@@ -185,14 +189,14 @@ impl Inner {
             };
             tables.by_name.iter().filter_map(of).collect()
         };
-        let mut settled = BTreeMap::new();
+        let mut settled = Written::new();
         for (name, version, cold) in attempted {
-            let newest = match cold.newer().await {
-                Ok(newer) => newer.unwrap_or(cold).committed(&self.app_id).await,
-                Err(error) => Err(error),
+            let newest = async {
+                let newest = cold.newer().await?.unwrap_or(cold);
+                Ok((newest.committed(&self.app_id).await?, newest))
             };
-            match newest {
-                Ok(committed) if committed == Some(version) => drop(settled.insert(name, version)),
+            match newest.await {
+                Ok((committed, newest)) if committed == Some(version) => drop(settled.insert(name, (newest, version))),
                 Ok(_) => {}
                 Err(error) => drop(failed.insert(name, error)),
             }
@@ -201,12 +205,12 @@ impl Inner {
     }
 
     /// The rows of some tables up to a position, each noted as attempted.
-    fn due(&self, position: i64, looked: &Looked, known: &BTreeMap<String, i64>, of: impl Fn(&str) -> bool) -> Vec<Due> {
+    fn due(&self, position: i64, looked: &Looked, known: &Written, of: impl Fn(&str) -> bool) -> Vec<Due> {
         let mut tables = self.lock();
         let mut due = Vec::new();
         for (name, table) in tables.by_name.iter_mut().filter(|(name, _)| of(name)) {
             let version = table.due_to(position);
-            let settled = known.get(name).copied();
+            let settled = known.get(name).map(|(_, version)| *version);
             let committed = settled.or(table.committed);
             let batches = table.hot.between(committed, version);
             if batches.is_some() {

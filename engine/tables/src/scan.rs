@@ -11,7 +11,7 @@ use arrow_schema::{Schema, SchemaRef, SortOptions};
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::config::TableParquetOptions;
-use datafusion::common::{DFSchema, DataFusionError, Result, Statistics};
+use datafusion::common::{DFSchema, DataFusionError, Result, ScalarValue, SplitPoint, Statistics};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::physical_plan::parquet::CachedParquetFileReaderFactory;
@@ -23,14 +23,16 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
-use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
+use datafusion::physical_plan::{ExecutionPlan, Partitioning, RangePartitioning};
 use deltalake_core::DeltaTable;
 use proprio_core::schema::TIME;
 
 use crate::files::{Files, Place};
 use crate::schema::{self, SESSION};
 
+/// How rows stand in a file.
+pub(crate) const ASCENDING: SortOptions = SortOptions { descending: false, nulls_first: false };
 /// So many files are open at once for the sake of order; where more overlap, rows come unordered.
 const WIDEST_MERGE: usize = 32;
 /// Lists of `IN` up to here pass over files.
@@ -88,10 +90,12 @@ impl ColdScan {
         let files = self.files()?;
         let read = with_order_columns(wanted, &self.version.schema);
         let target = session.config().target_partitions();
-        let (chains, is_ordered) = match chains(files, chosen, target) {
-            Some(chains) => (chains, true),
-            None => (shares(files, chosen, target), false),
+        let (chains, splits) = match by_session(files, chosen, target) {
+            Some((parts, splits)) => (Some(parts), Some(splits)),
+            None => (chains(files, chosen, target), None),
         };
+        let is_ordered = chains.is_some();
+        let chains = chains.unwrap_or_else(|| shares(files, chosen, target));
         let file = |file: &usize| -> Result<PartitionedFile> {
             let statistics = Arc::new(files.statistics(*file, &read)?);
             Ok(PartitionedFile::new_from_meta(files.list[*file].meta.clone()).with_statistics(statistics))
@@ -120,6 +124,7 @@ impl ColdScan {
             .with_statistics(statistics)
             .with_limit(limit)
             .with_output_ordering(if is_ordered { orderings(&read) } else { Vec::new() })
+            .with_output_partitioning(splits.map(|splits| ranges(&read, &splits)).transpose()?)
             .with_projection_indices(Some((0..wanted.fields().len()).collect()))?;
         Ok(DataSourceExec::from_data_source(config.build()))
     }
@@ -173,13 +178,45 @@ fn with_order_columns(wanted: &SchemaRef, schema: &Schema) -> SchemaRef {
 
 /// The order by all of its columns, and without the key: where a file's keys are all null, the log gives no bounds of them.
 fn orderings(columns: &Schema) -> Vec<LexOrdering> {
-    let ascending = SortOptions { descending: false, nulls_first: false };
     let sorted = |name: &str| {
         let index = columns.index_of(name).ok()?;
-        Some(PhysicalSortExpr::new(Arc::new(Column::new(name, index)), ascending))
+        Some(PhysicalSortExpr::new(Arc::new(Column::new(name, index)), ASCENDING))
     };
     let order: Vec<PhysicalSortExpr> = order_columns(columns).filter_map(sorted).collect();
     [order.len(), 2].into_iter().filter_map(|columns| LexOrdering::new(order.iter().take(columns).cloned())).collect()
+}
+
+/// `target` parts of about the same size, each in the order of rows and each with sessions of its own, and the first session of
+/// each part but the first. `None` where files overlap or a few sessions have most of the rows.
+fn by_session<'a>(files: &'a Files, chosen: &[usize], target: usize) -> Option<(Vec<Vec<usize>>, Vec<&'a str>)> {
+    let mut spans = chosen.iter().map(|file| Some((files.span(*file)?, *file))).collect::<Option<Vec<_>>>()?;
+    spans.sort_unstable();
+    let bytes = |file: usize| files.list[file].meta.size;
+    let all: u64 = spans.iter().map(|(_, file)| bytes(*file)).sum();
+    let (mut parts, mut splits, mut done) = (vec![Vec::new()], Vec::new(), 0);
+    for (at, (span, file)) in spans.iter().enumerate() {
+        if let Some((before, _)) = at.checked_sub(1).map(|before| &spans[before]) {
+            if before.last >= span.first {
+                return None;
+            }
+            let is_full = done * target as u64 >= all * parts.len() as u64;
+            if is_full && before.last.0 < span.first.0 {
+                parts.push(Vec::new());
+                splits.push(span.first.0);
+            }
+        }
+        parts.last_mut()?.push(*file);
+        done += bytes(*file);
+    }
+    let largest = parts.iter().map(|part| part.iter().map(|file| bytes(*file)).sum::<u64>()).max()?;
+    (parts.len() == target && largest * target as u64 <= all * 3 / 2).then_some((parts, splits))
+}
+
+/// What tells the optimizer that no session is in two parts.
+fn ranges(columns: &Schema, splits: &[&str]) -> Result<Partitioning> {
+    let session = PhysicalSortExpr::new(Arc::new(Column::new(SESSION, columns.index_of(SESSION)?)), ASCENDING);
+    let splits = splits.iter().map(|session| SplitPoint::new(vec![ScalarValue::from(*session)])).collect();
+    Ok(Partitioning::Range(RangePartitioning::try_new([session].into(), splits)?))
 }
 
 /// Files in chains, each in the order of rows and without overlap, over at least `target` of them where there are as many files.

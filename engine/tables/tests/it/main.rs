@@ -13,6 +13,7 @@ mod object_store;
 mod questions;
 mod rounds;
 mod rows;
+mod sessions;
 mod streams;
 
 use std::path::Path;

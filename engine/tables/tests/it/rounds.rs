@@ -77,6 +77,9 @@ async fn a_commit_whose_end_was_not_seen_is_found_again() {
     assert_eq!(read_csv(dir.path(), "SELECT count(*) AS n FROM imu").await, "n\n10\n", "it is committed");
     assert_eq!(store.committed_position("imu"), None, "which isn't known yet");
     assert_eq!(csv(&store, "SELECT count(*) AS n FROM imu").await, "n\n10\n");
+    // After a second a query looks for what other processes have committed, and finds this.
+    tokio::time::sleep(std::time::Duration::from_millis(1100)).await;
+    assert_eq!(csv(&store, "SELECT count(*) AS n FROM imu").await, "n\n10\n");
     append(&store, &samples("pelvis", 10, 10, 1)).expect("appended");
     store.append_operational(&audit("request", 2)).expect("appended");
     store.commit(1).await.expect("committed");
