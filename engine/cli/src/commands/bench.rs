@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use super::connect::free_endpoint;
-use crate::latency::{self, Followers, Recording};
+use crate::latency::{self, Followers, Recording, Through};
 
 /// The recording may slow an alert by so much.
 const RATIO_MAX: f64 = 1.10;
@@ -26,8 +26,8 @@ enum Bench {
     Live(LiveArgs),
 }
 
-/// From a sensor's sample to its row in a live query, over zenoh on loopback and within the engine; and what it does to alerts that
-/// many follow, of whom some never read.
+/// From a sensor's sample, over zenoh on loopback, to its row in a live query, within the engine, over Flight SQL and over a WebSocket; and
+/// what it does to alerts that many follow over Flight SQL, of whom some never read.
 #[derive(Debug, clap::Args)]
 struct LiveArgs {
     /// Live queries that read, each another.
@@ -36,7 +36,7 @@ struct LiveArgs {
     /// Live queries that never read.
     #[arg(long, default_value_t = 10)]
     silent: usize,
-    /// Seconds that a round lasts: one with nobody, one with a single live query, one with all.
+    /// Seconds that a round lasts: one with nobody, one with a single live query through each way, one with all.
     #[arg(long, default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     seconds: u32,
     /// Answer in JSON.
@@ -48,6 +48,8 @@ struct LiveArgs {
 struct LiveOutcome {
     reading: usize,
     silent: usize,
+    /// What those who read follow through; none where nobody does.
+    through: Option<Through>,
     /// To the alert, the path that nobody may slow down.
     alerts: Quantiles,
     /// To the row; none where nobody reads.
@@ -129,22 +131,25 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
 }
 
 async fn live(args: &LiveArgs) -> anyhow::Result<ExitCode> {
-    let rounds = [(0, 0), (1, 0), (args.reading.max(1), args.silent)];
+    let crowd = (args.reading.max(1), args.silent, Through::Flight);
+    let single = [Through::Engine, Through::Flight, Through::WebSocket].map(|through| (1, 0, through));
     let mut outcomes = Vec::new();
-    for (reading, silent) in rounds {
-        let followers = Followers { reading, silent };
+    for (reading, silent, through) in [(0, 0, Through::Engine)].into_iter().chain(single).chain([crowd]) {
+        let followers = Followers { reading, silent, through };
         let measured = latency::round(Recording::On, followers, args.seconds, &std::env::temp_dir(), &free_endpoint()?).await?;
         let rows = (reading > 0).then(|| Quantiles::of(measured.rows)).transpose()?;
-        outcomes.push(LiveOutcome { reading, silent, alerts: Quantiles::of(measured.alerts)?, rows, dropped: measured.dropped });
+        let through = (reading > 0).then_some(through);
+        outcomes.push(LiveOutcome { reading, silent, through, alerts: Quantiles::of(measured.alerts)?, rows, dropped: measured.dropped });
     }
     if args.json {
         println!("{}", serde_json::to_string_pretty(&outcomes)?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("reading silent  alerts p50 ms   p99 ms    rows p50 ms   p99 ms  dropped");
-    for LiveOutcome { reading, silent, alerts, rows, dropped } in outcomes {
+    println!("reading silent through     alerts p50 ms   p99 ms    rows p50 ms   p99 ms  dropped");
+    for LiveOutcome { reading, silent, through, alerts, rows, dropped } in outcomes {
         let rows = rows.map_or_else(|| format!("{:>14} {:>8}", "–", "–"), |rows| format!("{:>14.3} {:>8.3}", rows.p50_ms, rows.p99_ms));
-        println!("{reading:>7} {silent:>6} {:>14.3} {:>8.3} {rows} {dropped:>8}", alerts.p50_ms, alerts.p99_ms);
+        let through = through.map_or_else(|| "–".to_owned(), |through| format!("{through:?}"));
+        println!("{reading:>7} {silent:>6} {through:<9} {:>16.3} {:>8.3} {rows} {dropped:>8}", alerts.p50_ms, alerts.p99_ms);
     }
     Ok(ExitCode::SUCCESS)
 }

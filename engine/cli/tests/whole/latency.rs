@@ -28,8 +28,12 @@ fn live_rows_are_timed_beside_alerts() {
     let text = String::from_utf8(output.stdout).expect("text");
     assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
     let rounds: Vec<serde_json::Value> = serde_json::from_str(&text).expect("JSON");
-    let followers: Vec<_> = rounds.iter().map(|round| (round["reading"].as_u64(), round["silent"].as_u64())).collect();
-    assert_eq!(followers, [(Some(0), Some(0)), (Some(1), Some(0)), (Some(3), Some(2))]);
+    let followers: Vec<_> =
+        rounds.iter().map(|round| [&round["reading"], &round["silent"], &round["through"]].map(ToString::to_string)).collect();
+    let engine = ["1", "0", "\"engine\""];
+    let flight = ["1", "0", "\"flight\""];
+    let websocket = ["1", "0", "\"websocket\""];
+    assert_eq!(followers, [["0", "0", "null"], engine, flight, websocket, ["3", "2", "\"flight\""]]);
     assert!(rounds[0]["rows"].is_null());
     for round in &rounds[1..] {
         let count = |what: &str| round[what]["count"].as_u64();

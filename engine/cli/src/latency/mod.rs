@@ -1,5 +1,7 @@
 //! How long is it from a sensor's sample to the alert that it causes, while the recording goes to a disk or to none? And to its row in
-//! a live query, while others follow too?
+//! a live query, through a door or none, while others follow too?
+
+mod follow;
 
 use std::collections::HashMap;
 use std::io::{self, Read};
@@ -13,11 +15,13 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use futures::StreamExt as _;
 use proprio_core::{Packet, Rate, Rig, Sensor, TimeNs};
 use proprio_recording::{Disk, DiskFile, Folder, Lock};
-use proprio_tables::{Event, Store, Subscription};
+use proprio_tables::{Event, Subscription};
 use proprio_zenoh::{AlertSubscriber, ArrivalClock, Pacer, Publisher, PublisherOptions, SessionOptions, Speed, open_client};
 
 use crate::engine::{Engine, Options};
 use crate::plans::load;
+
+pub use follow::Through;
 
 /// 8 ms apart, so that the samples fall everywhere between two syncs, which are 20 ms apart.
 const RIG: &str = "\
@@ -53,8 +57,10 @@ pub enum Recording {
 pub struct Followers {
     /// So many read every row as it comes.
     pub reading: usize,
-    /// So many never read.
+    /// So many never read, within the engine.
     pub silent: usize,
+    /// What those who read follow through.
+    pub through: Through,
 }
 
 /// Milliseconds from each call that published a sample of the IMU.
@@ -109,11 +115,11 @@ async fn measure(
         metrics: None,
         queue_bytes: 64 << 20,
         commit_every: Duration::from_secs(10),
-        doors: None,
+        doors: Some(proprio_serve::Options { http_port: Some(0), postgres_port: Some(0), ..proprio_serve::Options::default() }),
     };
     let engine = Engine::start(loaded, options).await?;
     let board = Arc::new(Mutex::new(Board::default()));
-    let silent = follow(engine.store(), followers, &board).await?;
+    let silent = follow(&engine, followers, &board).await?;
     let published = publish(&rig, seconds, endpoint, &board, followers.reading > 0).await;
     engine.stop().await?;
     published?;
@@ -125,21 +131,23 @@ async fn measure(
 }
 
 /// Follows the IMU: gives those who never read.
-async fn follow(store: &Store, followers: Followers, board: &Arc<Mutex<Board>>) -> anyhow::Result<Vec<Subscription>> {
+async fn follow(engine: &Engine, followers: Followers, board: &Arc<Mutex<Board>>) -> anyhow::Result<Vec<Subscription>> {
     for reader in 0..followers.reading {
         // No two ask the same.
-        let mut live = store.subscribe(&format!("SUBSCRIBE SELECT time_ns, gyro_x_rad_per_s * {} AS x FROM imu", reader + 1)).await?;
+        let sql = format!("SUBSCRIBE SELECT time_ns, gyro_x_rad_per_s * {} AS x FROM imu", reader + 1);
+        let mut batches = followers.through.follow(engine, &sql).await?;
         let board = (reader == 0).then(|| board.clone());
         tokio::spawn(async move {
-            while let Some(Ok(event)) = live.events.next().await {
+            while let Some(Ok(rows)) = batches.next().await {
                 let now = Instant::now();
-                if let (Event::Rows(rows), Some(board)) = (event, &board) {
+                if let Some(board) = &board {
                     let times = proprio_core::rows::integers(&rows, 0);
                     times.values().iter().for_each(|time_ns| lock(board).row(*time_ns, now));
                 }
             }
         });
     }
+    let store = engine.store();
     let silent = (0..followers.silent).map(|_| store.subscribe("SUBSCRIBE WITH PROGRESS TAIL 1 MB SELECT * FROM emg"));
     Ok(futures::future::try_join_all(silent).await?)
 }
