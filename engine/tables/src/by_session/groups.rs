@@ -84,7 +84,7 @@ impl Grouping {
         let filters = self.filters.iter().map(|filter| filter.as_ref().map(array).transpose()).collect::<Result<Vec<_>>>()?;
         let sessions = group[self.session].clone();
         let names = sessions.as_string::<i32>();
-        for run in partition(&[sessions.clone()])?.ranges() {
+        for run in partition(std::slice::from_ref(&sessions))?.ranges() {
             let name = names.is_valid(run.start).then(|| names.value(run.start));
             if self.current.as_ref().is_none_or(|current| current.as_deref() != name) {
                 self.give(given)?;
