@@ -71,6 +71,20 @@ impl Rate {
         exact.div_euclid(i128::from(self.numerator)).clamp(i64::MIN.into(), i64::MAX.into()) as i64
     }
 
+    /// [`grid_time`](Self::grid_time) of `k`, `k + 1` and so on, without end and without a division each.
+    pub fn grid_times(self, k: i64) -> impl Iterator<Item = TimeNs> {
+        let (period, numerator) = (i128::from(self.denominator) * i128::from(SECOND_NS), i128::from(self.numerator));
+        let exact = i128::from(k) * period;
+        let first = (exact.div_euclid(numerator), exact.rem_euclid(numerator));
+        let (step, step_remainder) = (period / numerator, period % numerator);
+        let next = move |(time, remainder): &(i128, i128)| {
+            let remainder = remainder + step_remainder;
+            let carry = i128::from(remainder >= numerator);
+            Some((time + step + carry, remainder - carry * numerator))
+        };
+        std::iter::successors(Some(first), next).map(|(time, _)| time.clamp(i64::MIN.into(), i64::MAX.into()) as i64)
+    }
+
     /// The first `k` whose [`grid_time`](Self::grid_time) is at or after `time`.
     pub fn grid_index_at_or_after(self, time: TimeNs) -> i64 {
         let scale = i128::from(self.denominator) * i128::from(SECOND_NS);
@@ -163,6 +177,17 @@ mod tests {
         for k in [-7, -1, 0, 1, 2, 5_000_000_000] {
             assert_eq!(third.grid_index_at_or_after(third.grid_time(k)), k);
             assert_eq!(third.grid_index_at_or_after(third.grid_time(k) + 1), k + 1);
+        }
+    }
+
+    #[test]
+    fn grid_times_are_those_of_each_point() {
+        for rate in ["2000/7 Hz", "3 Hz", "2148.148 Hz", "500 Hz", "1000000000 Hz"] {
+            let rate: Rate = rate.parse().expect("a rate");
+            for k in [-5, 0, 1_700_000_000 * 7, i64::MAX - 3] {
+                let due: Vec<_> = (0..4).map(|more| rate.grid_time(k.saturating_add(more))).collect();
+                assert_eq!(rate.grid_times(k).take(4).collect::<Vec<_>>(), due, "{rate} from {k}");
+            }
         }
     }
 

@@ -82,4 +82,5 @@ pub mod sway;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod trend;
+pub mod tumbling;
 pub mod vqf;

@@ -1,5 +1,7 @@
 //! Which rows of a stream give its value at a grid point, and when that is certain.
 
+use arrow_array::StringArray;
+use arrow_buffer::OffsetBuffer;
 use proprio_core::TimeNs;
 
 /// How an input's value came about.
@@ -52,6 +54,18 @@ impl Pick {
     const fn row(reason: Reason, row: usize) -> Self {
         Self { reason, from: row, to: row, weight: 0.0 }
     }
+}
+
+/// The names of the picks' reasons: one buffer, written in one go.
+pub fn reasons(picks: &[Pick]) -> StringArray {
+    let mut names = Vec::with_capacity(picks.len() * Reason::Interpolated.name().len());
+    let mut offsets = Vec::with_capacity(picks.len() + 1);
+    offsets.push(0);
+    for pick in picks {
+        names.extend_from_slice(pick.reason.name().as_bytes());
+        offsets.push(i32::try_from(names.len()).expect("an advance's reasons fit in 2 GiB"));
+    }
+    StringArray::new(OffsetBuffer::new(offsets.into()), names.into(), None)
 }
 
 /// A grid point, the span of time that belongs to it, and how far rows are known.

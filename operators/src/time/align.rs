@@ -90,7 +90,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
+use arrow_array::{ArrayRef, Int64Array, RecordBatch};
 use arrow_schema::Field;
 use proprio_core::finding::{Findings, PlanFinding, pointer_part};
 use proprio_core::kind::is_bookkeeping;
@@ -103,7 +103,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::column::{Column, Group};
-use crate::kernels::pick::{self, Pick, Point, Reason};
+use crate::kernels::pick::{self, Pick, Point, Reason, reasons};
 
 /// A tolerance above this would keep the rows of minutes waiting.
 const LONGEST_TOLERANCE_NS: i64 = 60_000_000_000;
@@ -311,12 +311,13 @@ impl Align {
         let mut picks: Vec<Vec<Pick>> = self.inputs.iter().map(|_| Vec::new()).collect();
         let mut cursors = vec![Cursor::default(); self.inputs.len()];
         let mut row = vec![Pick::MISSING; self.inputs.len()];
+        let mut place = Place::at(self.rate, state.next);
         loop {
-            let time = self.rate.grid_time(state.next);
+            let time = place.time;
             if time > watermark || time == TimeNs::MAX {
                 break;
             }
-            let (cell_after, cell_to) = (self.cell_after(state.next), self.cell_after(state.next.saturating_add(1)));
+            let (cell_after, cell_to) = (middle(place.before, time), middle(time, place.after));
             let mut certain = true;
             for (index, input) in self.inputs.iter().enumerate() {
                 let point = Point { time, cell_after, cell_to, watermark, tolerance_ns: input.tolerance_ns };
@@ -330,11 +331,13 @@ impl Align {
             }
             if row.iter().all(|pick| pick.reason == Reason::Missing) {
                 state.next = self.next_with_rows(state, &cursors, watermark);
+                place = Place::at(self.rate, state.next);
                 continue;
             }
             grid.push(time);
             picks.iter_mut().zip(&row).for_each(|(picks, pick)| picks.push(*pick));
             state.next += 1;
+            place.step();
         }
         (grid, picks)
     }
@@ -365,16 +368,44 @@ impl Align {
             } else {
                 input.groups.iter().for_each(|group| group.gather(&track.columns, picks, input.method == Method::Mean, &mut columns));
             }
-            columns.push(Arc::new(StringArray::from_iter_values(picks.iter().map(|pick| pick.reason.name()))));
+            columns.push(Arc::new(reasons(picks)));
         }
         batch(&self.output, columns)
     }
 
     /// Halfway between a point and the one before, where the cell of the one ends and the other's begins.
     fn cell_after(&self, k: i64) -> TimeNs {
-        let (before, time) = (self.rate.grid_time(k.saturating_sub(1)), self.rate.grid_time(k));
-        before.saturating_add(time.saturating_sub(before) / 2)
+        middle(self.rate.grid_time(k.saturating_sub(1)), self.rate.grid_time(k))
     }
+}
+
+/// A grid point between its neighbours, on its way along the grid.
+struct Place<I> {
+    before: TimeNs,
+    time: TimeNs,
+    after: TimeNs,
+    later: I,
+}
+
+impl Place<()> {
+    fn at(rate: Rate, k: i64) -> Place<impl Iterator<Item = TimeNs>> {
+        let mut later = rate.grid_times(k);
+        let mut next = || later.next().unwrap_or(TimeNs::MAX);
+        let (time, after) = (next(), next());
+        Place { before: rate.grid_time(k.saturating_sub(1)), time, after, later }
+    }
+}
+
+impl<I: Iterator<Item = TimeNs>> Place<I> {
+    fn step(&mut self) {
+        (self.before, self.time) = (self.time, self.after);
+        self.after = self.later.next().unwrap_or(TimeNs::MAX);
+    }
+}
+
+/// Halfway from one time to a later one, rounded down.
+fn middle(before: TimeNs, after: TimeNs) -> TimeNs {
+    before.saturating_add(after.saturating_sub(before) / 2)
 }
 
 /// `hold`: picks every column's last value for itself, and calls a row held once one of its values is older.
