@@ -2,22 +2,46 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Subcommand;
 use indicatif::{ProgressBar, ProgressStyle};
+use proprio_bench::{Limits, Standing, Wire, chosen, measure};
+use proprio_zenoh::wire;
 use serde::Serialize;
 
 use super::connect::free_endpoint;
+use super::test::ANSWERS_OFF;
 use crate::latency::{self, Followers, Recording, Through};
 
 /// The recording may slow an alert by so much.
 const RATIO_MAX: f64 = 1.10;
 
-/// Measures this machine. What else runs on it shows in the figures.
+/// Runs our work and other people's programs that do the same, in turn, and says how many times as long as we they take.
+///
+/// Their programs are installed, each in a Python environment of its own, under ~/.cache/proprio; what can't be had is named. Every program
+/// has one thread, and processor time is what counts, so other load on the machine hardly shows. Exits with 3 when answers differ.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Args {
+    /// Works, such as `emg`; all by default.
+    #[arg(value_name = "WORK")]
+    works: Vec<String>,
+    /// Rounds of a work, at most.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(3..))]
+    rounds: u32,
+    /// Seconds after which no further round of a work begins, once three are done.
+    #[arg(long, default_value_t = 60)]
+    seconds: u64,
+    /// Folder of the recordings; works whose recordings are not there are skipped, by name.
+    #[arg(long, env = "PROPRIO_DATA", default_value = "../shared/data", value_name = "DIR")]
+    recordings: PathBuf,
+    /// Answer in JSON, with every round.
+    #[arg(long)]
+    json: bool,
     #[command(subcommand)]
-    bench: Bench,
+    bench: Option<Bench>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -99,11 +123,40 @@ struct Quantiles {
 
 /// Measures, and prints what was found; speed is no error.
 pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
-    let args = match args.bench {
-        Bench::Recording(args) => args,
-        Bench::Live(args) => return live(&args).await,
+    match &args.bench {
+        None => works(&args),
+        Some(Bench::Recording(args)) => recording(args).await,
+        Some(Bench::Live(args)) => live(args).await,
+    }
+}
+
+fn works(args: &Args) -> anyhow::Result<ExitCode> {
+    let works = chosen(&args.works)?;
+    let bench = proprio_bench::Bench {
+        wire: Wire { encoding: wire::PACKED, encode: wire::packed::encode, decode: wire::decode },
+        recordings: args.recordings.clone(),
+        cache: cache()?,
     };
-    let data = args.data.unwrap_or_else(std::env::temp_dir);
+    let limits = Limits { rounds: args.rounds as usize, time: Duration::from_secs(args.seconds) };
+    let report = measure(&works, &bench, limits, crate::lineage::BUILD, |work| eprintln!("{}: {}", work.name, work.about))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{report}");
+    }
+    let differs = report.measured.iter().flat_map(|measured| &measured.compared).any(|compared| compared.stands == Standing::OtherAnswer);
+    Ok(if differs { ExitCode::from(ANSWERS_OFF) } else { ExitCode::SUCCESS })
+}
+
+/// Where other people's programs stay from run to run.
+fn cache() -> anyhow::Result<PathBuf> {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")));
+    Ok(cache.context("neither XDG_CACHE_HOME nor HOME says where to keep other people's programs")?.join("proprio"))
+}
+
+async fn recording(args: &RecordingArgs) -> anyhow::Result<ExitCode> {
+    let data = args.data.clone().unwrap_or_else(std::env::temp_dir);
     let bar = ProgressBar::new(u64::from(args.rounds) * 2);
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} rounds, {eta} left").expect("the template is right"));
     let (mut on, mut off) = (Vec::new(), Vec::new());

@@ -11,6 +11,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("proprio-tables", &["proprio-operators"]),
     ("proprio-serve", &["proprio-tables"]),
     ("proprio-accuracy", &["proprio-operators", "proprio-files", "proprio-simulate"]),
+    ("proprio-bench", &["proprio-accuracy", "proprio-operators", "proprio-runtime", "proprio-simulate"]),
 ];
 
 /// Families of dependencies, and the crates that may name them.
