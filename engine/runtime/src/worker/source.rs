@@ -394,7 +394,8 @@ impl Source {
         columns.extend(self.fit().map(|fit| Arc::new(Int64Array::from(vec![fit.uncertainty_ns(); fates.len()])) as ArrayRef));
         columns.extend(samples.rows.columns()[1..=self.measured().len()].iter().cloned());
         let device = self.state.serial.as_deref().map(device_of);
-        columns.push(Arc::new(Int64Array::from(vec![device; fates.len()])));
+        let devices = device.map_or_else(|| Int64Array::new_null(fates.len()), |device| Int64Array::from(vec![device; fates.len()]));
+        columns.push(Arc::new(devices));
         if accepted < fates.len() {
             let mask: BooleanArray = fates.iter().map(|fate| Some(*fate == Fate::Accepted)).collect();
             for column in &mut columns {

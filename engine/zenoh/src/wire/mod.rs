@@ -104,8 +104,11 @@ fn times_at_rate(first: TimeNs, rate: Option<Rate>, count: usize) -> Result<Vec<
         return Ok(vec![first; count]);
     }
     let Some(rate) = rate else { return Err(reject("schema", "a sensor without a rate needs a time for each sample")) };
-    let at = |k: usize| first.checked_add(rate.grid_time(k as i64));
-    (0..count).map(at).collect::<Option<_>>().ok_or_else(|| reject("schema", format!("`{TIME}` {first} is out of range")))
+    let since = rate.grid_times(0).take(count);
+    since
+        .map(|since| first.checked_add(since))
+        .collect::<Option<_>>()
+        .ok_or_else(|| reject("schema", format!("`{TIME}` {first} is out of range")))
 }
 
 fn time_column(times: Vec<TimeNs>) -> ArrayRef {
