@@ -163,6 +163,11 @@ pub fn is_rotation(fields: &[&Field]) -> bool {
 }
 
 fn between(values: &[f64], picks: &[Pick]) -> Vec<f64> {
+    let first = picks.first().map_or(0, |pick| pick.from);
+    if picks.iter().zip(first..).all(|(pick, row)| pick.reason == Reason::Exact && pick.from == row) {
+        // Rows that lie on the grid one after the other are taken as they are.
+        return values[first..first + picks.len()].to_vec();
+    }
     let value = |pick: &Pick| match pick.reason {
         Reason::Missing => f64::NAN,
         Reason::Interpolated => values[pick.from] + (values[pick.to] - values[pick.from]) * pick.weight,

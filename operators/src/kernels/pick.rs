@@ -56,15 +56,22 @@ impl Pick {
     }
 }
 
-/// The names of the picks' reasons: one buffer, written in one go.
+/// The names of the picks' reasons: one buffer, written in one go, and mostly one name again and again.
 pub fn reasons(picks: &[Pick]) -> StringArray {
-    let mut names = Vec::with_capacity(picks.len() * Reason::Interpolated.name().len());
-    let mut offsets = Vec::with_capacity(picks.len() + 1);
-    offsets.push(0);
-    for pick in picks {
-        names.extend_from_slice(pick.reason.name().as_bytes());
-        offsets.push(i32::try_from(names.len()).expect("an advance's reasons fit in 2 GiB"));
-    }
+    let offset = |bytes: usize| i32::try_from(bytes).expect("an advance's reasons fit in 2 GiB");
+    let same = picks.first().map(|first| first.reason).filter(|reason| picks.iter().all(|pick| pick.reason == *reason));
+    let (names, offsets): (Vec<u8>, Vec<i32>) = match same.map(Reason::name) {
+        Some(name) => (name.repeat(picks.len()).into(), (0..=picks.len()).map(|row| offset(row * name.len())).collect()),
+        None => {
+            let mut names = Vec::with_capacity(picks.len() * Reason::Interpolated.name().len());
+            let ends = picks.iter().map(|pick| {
+                names.extend_from_slice(pick.reason.name().as_bytes());
+                offset(names.len())
+            });
+            let offsets = std::iter::once(0).chain(ends).collect();
+            (names, offsets)
+        }
+    };
     StringArray::new(OffsetBuffer::new(offsets.into()), names.into(), None)
 }
 

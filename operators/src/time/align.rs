@@ -307,8 +307,9 @@ impl Align {
     /// The grid points that are certain at this watermark and for which any input has a value, and what each input takes.
     /// Moves `state.next` to the first point that isn't certain.
     fn pick(&self, state: &mut State, watermark: TimeNs) -> (Vec<TimeNs>, Vec<Vec<Pick>>) {
-        let mut grid = Vec::new();
-        let mut picks: Vec<Vec<Pick>> = self.inputs.iter().map(|_| Vec::new()).collect();
+        let waiting = state.tracks.iter().map(|track| track.times.len()).max().unwrap_or(0);
+        let mut grid = Vec::with_capacity(waiting);
+        let mut picks: Vec<Vec<Pick>> = self.inputs.iter().map(|_| Vec::with_capacity(waiting)).collect();
         let mut cursors = vec![Cursor::default(); self.inputs.len()];
         let mut row = vec![Pick::MISSING; self.inputs.len()];
         let mut place = Place::at(self.rate, state.next);
