@@ -1,4 +1,4 @@
-//! What is it that we do? Recorded messages run through a pipeline by the real worker, chunk by chunk, as `proprio replay` runs them.
+//! What is it that we do? Recorded messages run through a pipeline by the real worker, chunk by chunk.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,9 +14,9 @@ use proprio_runtime::{PIPELINE_TEXT, Plan, RIG_TEXT, Worker};
 
 use crate::error::BenchError;
 
-/// A chunk holds at most so many messages,
+/// A chunk holds at most so many messages, as in `proprio replay`,
 const CHUNK_MESSAGES: usize = 4096;
-/// and about so many bytes of payload, as in a replay.
+/// and about so many bytes of payload, so that what is made of them stays in the cache.
 const CHUNK_BYTES: usize = 512 << 10;
 
 /// How samples travel: the binary lends its own wire, so that decoding counts.
@@ -111,7 +111,7 @@ impl Replay {
         }
     }
 
-    /// The messages in chunks, cut as a replay cuts them.
+    /// The messages in chunks.
     fn chunks(&self) -> impl Iterator<Item = &[Recorded]> {
         let mut bytes = 0;
         let mut count = 0;
