@@ -176,7 +176,7 @@ impl fmt::Display for Report {
         }
         writeln!(
             f,
-            "\n{:14} {:>9} {:>24}  {:24} {:>24} {:>21} {:>8} {:>6}  stands",
+            "\n{:14} {:>9} {:>24}  {:24} {:>24} {:>24} {:>8} {:>6}  stands",
             "work", "M ev/s", "ours ms", "peer", "peer ms", "ratio", "at least", "aim"
         )?;
         for measured in &self.measured {
@@ -188,10 +188,16 @@ impl fmt::Display for Report {
             }
             for (index, compared) in measured.compared.iter().enumerate() {
                 let Compared { peer, took, ratio, at_least, aim, stands, .. } = compared;
-                let ratio = format!("{:.2} [{:.2}–{:.2}]", ratio.median, ratio.least, ratio.greatest);
+                let ratio = format!("{} [{}–{}]", digits(ratio.median), digits(ratio.least), digits(ratio.greatest));
                 let begins = if index == 0 { begins.clone() } else { " ".repeat(begins.chars().count()) };
                 let theirs = milliseconds(Spread::of_seconds(took));
-                writeln!(f, "{begins}  {peer:24} {theirs:>24} {ratio:>21} {at_least:>8.3} {aim:>6.3}  {}", stands.name())?;
+                writeln!(
+                    f,
+                    "{begins}  {peer:24} {theirs:>24} {ratio:>24} {:>8} {:>6}  {}",
+                    digits(*at_least),
+                    digits(*aim),
+                    stands.name()
+                )?;
             }
         }
         writeln!(f)?;
@@ -212,6 +218,11 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+/// Three digits that count, at least.
+fn digits(value: f64) -> String {
+    if value < 0.1 { format!("{value:.4}") } else { format!("{value:.2}") }
 }
 
 fn milliseconds(spread: Spread) -> String {

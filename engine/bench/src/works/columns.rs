@@ -1,6 +1,6 @@
 //! One step at a time over 10 M values: normalise, fill with the mean, resample 4 to 5, join. What they are held against is TiLT
 //! (Jayarajan et al. 2023), which was measured on one thread of a machine of this kind that copies 21.8 GB/s, read and written: the copy is
-//! the peer that runs here, and `at least` is how many copies TiLT took.
+//! the peer that runs here, and `at least` is one over how many copies TiLT took.
 
 use std::sync::Arc;
 
