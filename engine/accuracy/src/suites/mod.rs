@@ -19,6 +19,7 @@ mod lumbar_rotation;
 mod marker_events;
 mod orientation;
 mod pelvic_drop;
+mod progression;
 mod relative_orientation;
 mod rigid_body;
 mod segment_alignment;
@@ -73,6 +74,7 @@ pub const SUITES: &[&Suite] = &[
     &lumbar_rotation::SUITE,
     &exercise::SUITE,
     &feedback::SUITE,
+    &progression::SUITE,
     &balance::SUITE,
     &rigid_body::SUITE,
     &fatigue::SUITE,
