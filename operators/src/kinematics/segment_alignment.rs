@@ -11,7 +11,7 @@
 //! that uses it names (`joint_angles`); it depends on the result alone. The first calibration that passes holds for the session, or until
 //! another device is put in the sensor's place (column `device`); failed ones are tried again by standing still and moving again. One that is **carried
 //! over** from an earlier session (`proprio session start --carry`) comes out with the first sample, under its own id, unless that is of
-//! another device.
+//! another device; `carry: false` is for sensors that are put on anew for each session.
 //!
 //! | gate | default |
 //! |---|---|
@@ -101,6 +101,8 @@ pub struct Config {
     pub max_field_percent: f64,
     /// Most that the magnetic field's dip may differ after the movement.
     pub max_dip: Angle,
+    /// Whether a later session may carry the calibration over; not so where sensors are put on anew for each session.
+    pub carry: bool,
 }
 
 /// A direction of the functional movement.
@@ -127,6 +129,7 @@ impl Default for Config {
             max_pose_error: Angle::new(5.0),
             max_field_percent: 10.0,
             max_dip: Angle::new(10.0),
+            carry: true,
         }
     }
 }
@@ -157,6 +160,7 @@ impl Configure for Config {
         let side = field.meta(meta::SIDE).map(str::to_owned);
         let output = output(field);
         let sign = flexion_sign(segment) * if self.first == Movement::Flexion { 1.0 } else { -1.0 };
+        let carries = self.carry;
         let operator = SegmentAlignment {
             columns,
             period_s: rate.period_ns() as f64 * 1e-9,
@@ -168,7 +172,8 @@ impl Configure for Config {
             config: self,
             output: output.clone(),
         };
-        Ok(Planned::new(operator, output).carrying("verdict = 'pass'"))
+        let planned = Planned::new(operator, output);
+        Ok(if carries { planned.carrying("verdict = 'pass'") } else { planned })
     }
 }
 

@@ -155,6 +155,8 @@ fn a_calibration_is_carried_over_to_the_same_device_alone() {
     let other = later(2);
     assert_eq!(other.num_rows(), 1);
     assert_ne!(text(&planned, &other, "calibration"), id, "another device is calibrated anew");
+    let anew = plan(json!({ "carry": false }));
+    assert_eq!((planned.carries.as_deref(), anew.carries), (Some("verdict = 'pass'"), None), "what is put on anew carries nothing");
 }
 
 #[test]
