@@ -8,6 +8,7 @@ mod architecture;
 mod bad_inputs;
 mod broad;
 mod faults;
+mod feedback;
 mod forget;
 mod gait_lab;
 mod harness;
