@@ -14,6 +14,7 @@ mod forget;
 mod graph;
 mod operators;
 mod play;
+mod programme;
 mod publishing;
 mod rebuild;
 mod reload;

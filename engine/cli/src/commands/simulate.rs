@@ -18,6 +18,7 @@ use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed};
 
 use super::connect::ConnectArgs;
 use super::play::{duration, time};
+use super::programme::{self, Programme};
 use super::publishing::{PATIENCE, Sender, bar, change, running_rig};
 use super::session::CarryArg;
 
@@ -91,6 +92,13 @@ pub struct Args {
     /// Rig to publish into; by default the one that runs at the other end.
     #[arg(long)]
     rig: Option<String>,
+    /// Weeks of training, three sessions each, of a virtual patient whose impairment responds to it, such as `8w`: what step `progression`
+    /// proposes is approved and done. The layout is `hip-thrust`; time passes as fast as the computer can.
+    #[arg(long, value_parser = programme::weeks, value_name = "WEEKS", conflicts_with_all = ["duration", "speed", "session", "calibration", "placement", "impairments"])]
+    programme: Option<u32>,
+    /// Week of a programme, from 1 on, in which no clinician is there to approve, so that nothing changes.
+    #[arg(long, requires = "programme", value_name = "WEEK")]
+    away: Option<u32>,
     /// Write the rig file of these sensors, and publish nothing.
     #[arg(long, value_name = "FILE")]
     write_rig: Option<PathBuf>,
@@ -168,6 +176,12 @@ pub async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let session = proprio_zenoh::open_client(&args.network.options(), PATIENCE).await?;
     let rig = running_rig(&session, args.rig.as_deref()).await?;
     options.rig = rig.name.clone();
+    if let Some(weeks) = args.programme {
+        let programme = Programme { weeks, away: args.away, subject: &args.subject };
+        let done = programme::run(&session, &rig, programme, &options).await;
+        session.close().await.map_err(|error| anyhow::anyhow!("zenoh did not close: {error}"))?;
+        return done;
+    }
     let begun = Instant::now();
     // In step with the world, samples are stamped as they are taken; otherwise event time is the simulation's own.
     let paced = args.speed == Speed::Factor(1.0) && args.start.is_none();

@@ -14,6 +14,7 @@ mod gait_lab;
 mod harness;
 mod latency;
 mod object_store;
+mod programme;
 mod real_kills;
 mod rebuild;
 mod reload;
