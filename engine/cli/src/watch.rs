@@ -48,7 +48,7 @@ fn contents(pipeline: &Path) -> Contents {
     let read = |path: &Path| std::fs::metadata(path).is_ok_and(|file| file.len() <= MAX_BYTES as u64).then(|| std::fs::read(path).ok());
     let text = read(pipeline).flatten();
     let named = text.as_deref().and_then(|text| std::str::from_utf8(text).ok()).map(|text| named_files(text, REGISTRY));
-    let paths = named.into_iter().flatten().map(|name| pipeline.parent().unwrap_or(Path::new("")).join(name));
+    let paths = named.into_iter().flatten().map(|file| pipeline.parent().unwrap_or(Path::new("")).join(file.name));
     let others: Contents = paths.map(|path| (path.clone(), read(&path).flatten())).collect();
     [(pipeline.to_owned(), text)].into_iter().chain(others).collect()
 }

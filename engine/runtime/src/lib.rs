@@ -14,8 +14,8 @@ pub mod validate;
 pub mod worker;
 
 pub use check::{
-    ASSET_TEXT, Checked, FileKind, Loaded, PIPELINE_TEXT, RIG_TEXT, Test, TestInput, check, check_text, load, load_edited, load_rig,
-    load_rig_text, load_texts, named_files,
+    ASSET_TEXT, Checked, FileKind, Loaded, NamedFile, PIPELINE_TEXT, RIG_TEXT, Test, TestInput, check, check_text, load, load_edited,
+    load_rig, load_rig_text, load_texts, named_files,
 };
 pub use diagnostic::{Diagnostic, Severity};
 pub use editor::schema;

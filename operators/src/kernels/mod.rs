@@ -56,6 +56,8 @@ pub mod moving_rms;
 pub mod mvc_reference;
 pub mod names;
 pub mod nearest_foot;
+pub mod onnx;
+pub mod onnx_file;
 pub mod phase_band;
 pub mod pick;
 pub mod plate_contact;

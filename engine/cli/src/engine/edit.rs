@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use proprio_core::control::{FileText, Finding, Reply, Request};
 use proprio_operators::REGISTRY;
-use proprio_runtime::{Diagnostic, Severity, load_edited, named_files};
+use proprio_runtime::{Diagnostic, NamedFile, Severity, load_edited, named_files};
 
 use super::turn::Turn;
 use crate::plans::rendered;
@@ -85,22 +85,27 @@ fn findings(pipeline: &Path, file: &str, text: &str) -> Result<Vec<Finding>, Str
 fn load(pipeline: &Path, path: &Path, file: &str, text: &str) -> Result<Result<Vec<Diagnostic>, Vec<Diagnostic>>, String> {
     let known = names(pipeline);
     if known.first().is_some_and(|own| own == file)
-        && let Some(new) = named_files(text, REGISTRY).into_iter().find(|name| !known.contains(name))
+        && let Some(new) = named_files(text, REGISTRY).into_iter().map(|file| file.name).find(|name| !known.contains(name))
     {
         return Err(format!("`{new}` is no file of this pipeline; put it there on the engine's machine, then `proprio reload`"));
     }
     Ok(load_edited(pipeline, path, text, REGISTRY).map(|loaded| loaded.warnings))
 }
 
-/// Every file with its text, the pipeline's own first.
+/// Every file with its text, the pipeline's own first; a model has none.
 fn texts(pipeline: &Path) -> Result<Vec<FileText>, String> {
-    let read = |file: String| Ok(FileText { text: read(&beside(pipeline, &file))?, file });
-    names(pipeline).into_iter().map(read).collect()
+    let read = |NamedFile { name, .. }| Ok(FileText { text: read(&beside(pipeline, &name))?, file: name });
+    files(pipeline).into_iter().filter(|file| file.is_text).map(read).collect()
 }
 
-/// The pipeline file's own name, and the files that it names.
+/// The names of the pipeline's files.
 fn names(pipeline: &Path) -> Vec<String> {
-    let own = pipeline.file_name().map(|name| name.to_string_lossy().into_owned());
+    files(pipeline).into_iter().map(|file| file.name).collect()
+}
+
+/// The pipeline file itself, and the files that it names.
+fn files(pipeline: &Path) -> Vec<NamedFile> {
+    let own = pipeline.file_name().map(|name| NamedFile { name: name.to_string_lossy().into_owned(), is_text: true });
     let named = fs::read_to_string(pipeline).map(|text| named_files(&text, REGISTRY)).unwrap_or_default();
     own.into_iter().chain(named).collect()
 }
@@ -162,6 +167,20 @@ mod tests {
         let found = findings(&pipeline, "rig.yaml", &RIG.replace("  a:", "  b:")).expect("findings");
         assert!(found.iter().any(|one| one.file == "pipeline.yaml" && one.line == 4), "a step lost its sensor: {found:?}");
         assert_eq!(findings(&pipeline, "rig.yaml", &RIG.replace("100", "200")), Ok(Vec::new()));
+    }
+
+    #[test]
+    fn a_model_has_no_text_and_is_one_of_the_pipelines_files() {
+        let (folder, pipeline) = folder();
+        let with = PIPELINE.to_owned()
+            + "  - { id: resembles, op: model, from: orientation, with: { model: a.onnx, columns: [q_w], classes: [b, c] } }\n";
+        fs::write(&pipeline, &with).expect("a file");
+        fs::write(folder.path().join("a.onnx"), [0xff; 8]).expect("a file");
+        let files = texts(&pipeline).expect("texts");
+        assert_eq!(files.iter().map(|file| file.file.as_str()).collect::<Vec<_>>(), ["pipeline.yaml", "rig.yaml"]);
+        let found = findings(&pipeline, "pipeline.yaml", &with).expect("findings");
+        assert!(found.iter().any(|one| one.line == 5 && one.message.contains("no ONNX file")), "{found:?}");
+        assert!(findings(&pipeline, "pipeline.yaml", &with.replace("a.onnx", "/etc/shadow")).is_err());
     }
 
     #[test]

@@ -13,6 +13,7 @@ mod forget;
 mod gait_lab;
 mod harness;
 mod latency;
+mod model;
 mod object_store;
 mod programme;
 mod real_kills;

@@ -10,6 +10,7 @@ mod tables;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
 use proprio_core::quantity::Duration;
 use proprio_core::{Registration, Rig};
 use serde::Serialize;
@@ -135,6 +136,18 @@ impl Files<'_> {
         }
     }
 
+    /// The model's file that a step reads under that name, its bytes as base64: recordings hold texts.
+    fn model(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
+        match self {
+            Self::Beside(_) | Self::Edited(..) => {
+                let path = self.path(name);
+                let text = base64::engine::general_purpose::STANDARD.encode(read_bytes(&path)?);
+                Ok(Source { name: path.display().to_string(), text })
+            }
+            Self::Texts(_) => self.asset(name),
+        }
+    }
+
     /// The file that a step reads under that name.
     fn asset(&self, name: &str) -> Result<Source, Box<Diagnostic>> {
         match self {
@@ -219,18 +232,29 @@ pub fn load_rig_text(text: &str, name: &str) -> Result<Rig, Vec<Diagnostic>> {
     }
 }
 
-/// The other files that a pipeline's text names, as written: its rig, and those that its steps read.
-pub fn named_files(text: &str, registry: &'static [Registration]) -> Vec<String> {
+/// A file that a pipeline's text names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedFile {
+    /// As it is written.
+    pub name: String,
+    /// Whether it is a text that people write; a model is none.
+    pub is_text: bool,
+}
+
+/// The other files that a pipeline's text names: its rig, and those that its steps read.
+pub fn named_files(text: &str, registry: &'static [Registration]) -> Vec<NamedFile> {
     let source = Source { name: String::new(), text: text.to_owned() };
     let Some(tree) = tree::parse(&mut Report::new(&source)) else { return Vec::new() };
-    let rig = tree.get("rig").and_then(Node::text);
+    let rig = tree.get("rig").and_then(Node::text).map(|name| (name, true));
     let steps = names::steps(&tree);
     let of_steps = steps.iter().filter_map(|step| {
         let operator = registry.iter().find(|operator| step.op.is_some_and(|(op, _)| op == operator.name))?;
         let with = step.with?;
-        Some(protocol::file_keys(operator).into_iter().filter_map(|key| with.get(&key)?.text()))
+        let keys = protocol::file_keys(operator).into_iter();
+        Some(keys.filter_map(|(key, is_text)| Some((with.get(&key)?.text()?, is_text))))
     });
-    rig.into_iter().chain(of_steps.flatten()).map(str::to_owned).collect()
+    let named = rig.into_iter().chain(of_steps.flatten());
+    named.map(|(name, is_text)| NamedFile { name: name.to_owned(), is_text }).collect()
 }
 
 fn check_source(source: &Source, path: &Path, registry: &'static [Registration]) -> Checked {
@@ -278,16 +302,20 @@ fn say_unknown_kind(tree: &Node, report: &mut Report<'_>) {
 /// Reads a file, in bounds and as UTF-8.
 fn read(path: &Path) -> Result<Source, Box<Diagnostic>> {
     let name = path.display().to_string();
+    match String::from_utf8(read_bytes(path)?) {
+        Ok(text) => Ok(Source { name, text }),
+        Err(error) => Err(Box::new(say_not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to()))),
+    }
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, Box<Diagnostic>> {
+    let name = path.display().to_string();
     let refuse = |code, message: String| Box::new(Diagnostic::whole_file(name.clone(), code, message));
     let size = std::fs::metadata(path).map_err(|error| refuse("unreadable", say_io(&error)))?.len();
     if size > tree::MAX_BYTES as u64 {
         return Err(refuse("too-large", format!("the file is larger than {} MiB", tree::MAX_BYTES >> 20)));
     }
-    let bytes = std::fs::read(path).map_err(|error| refuse("unreadable", say_io(&error)))?;
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(Source { name, text }),
-        Err(error) => Err(Box::new(say_not_utf8(&name, error.as_bytes(), error.utf8_error().valid_up_to()))),
-    }
+    std::fs::read(path).map_err(|error| refuse("unreadable", say_io(&error)))
 }
 
 fn say_not_utf8(name: &str, bytes: &[u8], valid: usize) -> Diagnostic {

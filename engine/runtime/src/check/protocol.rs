@@ -12,6 +12,9 @@ use crate::validate::validate;
 /// Key of a configuration's JSON Schema that lets a file's name stand in place of what the file holds.
 pub(crate) const FILE: &str = "x-file";
 
+/// The [`FILE`] of a model, whose bytes stand in texts as base64.
+const MODEL: &str = "onnx";
+
 /// A file that a step names, with its text: what enters the lineage.
 pub(super) type Asset = (String, Vec<u8>);
 
@@ -41,20 +44,20 @@ pub(super) fn check(tree: &Node, mut report: Report<'_>) -> Vec<Diagnostic> {
     report.sorted()
 }
 
-/// The keys of an operator's configuration under which a file's name may stand.
-pub(super) fn file_keys(operator: &Registration) -> Vec<String> {
+/// The keys of an operator's configuration under which a file's name may stand, each with whether the file is a text.
+pub(super) fn file_keys(operator: &Registration) -> Vec<(String, bool)> {
     let schema = (operator.schema)().to_value();
     let properties = schema.get("properties").and_then(Json::as_object).into_iter().flatten();
-    properties.filter(|(_, property)| property.get(FILE).is_some()).map(|(name, _)| name.clone()).collect()
+    properties.filter_map(|(name, property)| Some((name.clone(), property.get(FILE)? != MODEL))).collect()
 }
 
 /// Reads the files that a step's `with:` names; what is wrong with a name is reported in the pipeline file, what is wrong with a file in
 /// that file.
 pub(super) fn embed(with: &Node, operator: &Registration, files: &Files<'_>, report: &mut Report<'_>) -> Embedded {
     let mut embedded = Embedded { config: with.to_json(), ..Embedded::default() };
-    for key in file_keys(operator) {
+    for (key, is_text) in file_keys(operator) {
         let Some((name, span)) = with.get(&key).and_then(|node| Some((node.text()?, node.span))) else { continue };
-        let source = match files.asset(name) {
+        let source = match if is_text { files.asset(name) } else { files.model(name) } {
             Ok(source) => source,
             Err(finding) if finding.line == 0 => {
                 let message = format!("the file `{name}` can't be used: {}", finding.message);
@@ -66,7 +69,7 @@ pub(super) fn embed(with: &Node, operator: &Registration, files: &Files<'_>, rep
                 continue;
             }
         };
-        match read(&source) {
+        match if is_text { read(&source) } else { Ok(Json::String(source.text.clone())) } {
             Ok(held) => {
                 embedded.config[key] = held;
                 embedded.assets.push((name.to_owned(), source.text.into_bytes()));

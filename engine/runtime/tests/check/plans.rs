@@ -148,7 +148,10 @@ fn a_run_is_named_after_the_files_that_its_steps_read() {
     assert_ne!(run(&plan).run_id(), run(&edited).run_id());
     assert_eq!(run(&plan).asset_hashes().into_keys().collect::<Vec<_>>(), ["bridge.yaml"]);
     let named = proprio_runtime::named_files(&plan.pipeline_text, REGISTRY);
-    assert_eq!(named, ["rig.yaml", "bridge.yaml"]);
+    assert_eq!(
+        named.iter().map(|file| (file.name.as_str(), file.is_text)).collect::<Vec<_>>(),
+        [("rig.yaml", true), ("bridge.yaml", true)]
+    );
 }
 
 #[test]
