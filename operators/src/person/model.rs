@@ -371,7 +371,7 @@ mod tests {
             let findings = plan(&port(true), config.clone()).err().unwrap_or_else(|| panic!("{config} is taken"));
             assert_eq!(findings[0].at, At::Config(pointer.into()), "{config}: {findings:?}");
         }
-        assert_eq!(plan(&port(false), config()).err().expect("no windows")[0].at, At::Input(0));
+        assert_eq!(plan(&port(false), config()).map(drop).expect_err("no windows")[0].at, At::Input(0));
         let keyed = StreamSchema::new(vec![text("side").required(), column("n", DataType::Int64)], &["side"], None);
         assert!(plan(&Port { stream: "s".into(), schema: keyed }, config()).is_err());
     }

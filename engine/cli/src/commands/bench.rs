@@ -1,5 +1,6 @@
 //! `proprio bench`: how fast is it, measured on this machine?
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -140,9 +141,9 @@ fn works(args: &Args) -> anyhow::Result<ExitCode> {
     let limits = Limits { rounds: args.rounds as usize, time: Duration::from_secs(args.seconds) };
     let report = measure(&works, &bench, limits, crate::lineage::BUILD, |work| eprintln!("{}: {}", work.name, work.about))?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
-        print!("{report}");
+        write!(std::io::stdout(), "{report}")?;
     }
     let differs = report.measured.iter().flat_map(|measured| &measured.compared).any(|compared| compared.stands == Standing::OtherAnswer);
     Ok(if differs { ExitCode::from(ANSWERS_OFF) } else { ExitCode::SUCCESS })
@@ -176,9 +177,9 @@ async fn recording(args: &RecordingArgs) -> anyhow::Result<ExitCode> {
     bar.finish_and_clear();
     let outcome = Outcome::of(on, off)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&outcome)?)?;
     } else {
-        outcome.print();
+        outcome.print()?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -195,14 +196,19 @@ async fn live(args: &LiveArgs) -> anyhow::Result<ExitCode> {
         outcomes.push(LiveOutcome { reading, silent, through, alerts: Quantiles::of(measured.alerts)?, rows, dropped: measured.dropped });
     }
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&outcomes)?);
+        writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&outcomes)?)?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!("reading silent through     alerts p50 ms   p99 ms    rows p50 ms   p99 ms  dropped");
+    writeln!(std::io::stdout(), "reading silent through     alerts p50 ms   p99 ms    rows p50 ms   p99 ms  dropped")?;
     for LiveOutcome { reading, silent, through, alerts, rows, dropped } in outcomes {
         let rows = rows.map_or_else(|| format!("{:>14} {:>8}", "–", "–"), |rows| format!("{:>14.3} {:>8.3}", rows.p50_ms, rows.p99_ms));
         let through = through.map_or_else(|| "–".to_owned(), |through| format!("{through:?}"));
-        println!("{reading:>7} {silent:>6} {through:<9} {:>16.3} {:>8.3} {rows} {dropped:>8}", alerts.p50_ms, alerts.p99_ms);
+        writeln!(
+            std::io::stdout(),
+            "{reading:>7} {silent:>6} {through:<9} {:>16.3} {:>8.3} {rows} {dropped:>8}",
+            alerts.p50_ms,
+            alerts.p99_ms
+        )?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -214,14 +220,14 @@ impl Outcome {
         Ok(Self { within: p50_ratio <= RATIO_MAX && p99_ratio <= RATIO_MAX, on, off, p50_ratio, p95_ratio, p99_ratio })
     }
 
-    fn print(&self) {
-        println!("recording     count   p50 ms   p95 ms   p99 ms");
+    fn print(&self) -> std::io::Result<()> {
+        writeln!(std::io::stdout(), "recording     count   p50 ms   p95 ms   p99 ms")?;
         for (name, Quantiles { count, p50_ms, p95_ms, p99_ms }) in [("on", &self.on), ("off", &self.off)] {
-            println!("{name:<9} {count:>9} {p50_ms:>8.3} {p95_ms:>8.3} {p99_ms:>8.3}");
+            writeln!(std::io::stdout(), "{name:<9} {count:>9} {p50_ms:>8.3} {p95_ms:>8.3} {p99_ms:>8.3}")?;
         }
         let Self { p50_ratio, p95_ratio, p99_ratio, .. } = self;
-        println!("on / off            {p50_ratio:>8.3} {p95_ratio:>8.3} {p99_ratio:>8.3}");
-        println!("{}", if self.within { "p50 and p99 are within 10 %" } else { "NOT WITHIN 10 %" });
+        writeln!(std::io::stdout(), "on / off            {p50_ratio:>8.3} {p95_ratio:>8.3} {p99_ratio:>8.3}")?;
+        writeln!(std::io::stdout(), "{}", if self.within { "p50 and p99 are within 10 %" } else { "NOT WITHIN 10 %" })
     }
 }
 
