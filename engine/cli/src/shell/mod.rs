@@ -245,6 +245,9 @@ impl Shell {
 pub async fn follow(asked: &Asked, show: &mut Show, statement: &str) -> anyhow::Result<()> {
     let mut answer = asked.follow(statement).await?;
     let mut shown = show.following(answer.schema.clone())?;
+    // Heard all along: one that comes while rows are written would be lost on a listener per batch.
+    let interrupted = tokio::signal::ctrl_c();
+    tokio::pin!(interrupted);
     loop {
         tokio::select! {
             batch = answer.batches.next() => match batch.transpose()? {
@@ -255,7 +258,7 @@ pub async fn follow(asked: &Asked, show: &mut Show, statement: &str) -> anyhow::
                 }
                 None => break,
             },
-            interrupted = tokio::signal::ctrl_c() => {
+            interrupted = &mut interrupted => {
                 interrupted.context("Ctrl-C can't be heard")?;
                 // The terminal has written `^C` where the next line begins.
                 eprintln!();
