@@ -1,7 +1,7 @@
 //! How fast is the engine beside other people's programs? The same work on the same machine, in turn, in one run.
 //!
 //! A [`Work`] is recorded messages and the pipeline that they run through, with the real worker and operators ([`Replay`]), and the peers
-//! that do the same ([`Peer`]): programs that wait, with their data in memory, to be told to run once ([`peer`]). [`measure`] takes turns
+//! that do the same ([`Peer`]): programs that wait, with their data in memory, to be told to run once ([`peer`]). [`measure()`] takes turns
 //! (ours, a peer, the next peer, ours …), compares the answers, and says how many times as long a peer takes as we do.
 
 mod answer;
