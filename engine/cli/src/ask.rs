@@ -37,7 +37,11 @@ pub async fn rows_of_engine(running: &Running, query: &str) -> anyhow::Result<Ro
     as_text(&answer?)
 }
 
-fn as_text(batches: &[RecordBatch]) -> anyhow::Result<Rows> {
+/// Rows as text.
+///
+/// # Errors
+/// When a value has no text.
+pub fn as_text(batches: &[RecordBatch]) -> anyhow::Result<Rows> {
     let mut rows = Vec::new();
     for batch in batches {
         for row in 0..batch.num_rows() {

@@ -193,18 +193,19 @@ fn by_session<'a>(files: &'a Files, chosen: &[usize], target: usize) -> Option<(
     spans.sort_unstable();
     let bytes = |file: usize| files.list[file].meta.size;
     let all: u64 = spans.iter().map(|(_, file)| bytes(*file)).sum();
-    let (mut parts, mut splits, mut done) = (vec![Vec::new()], Vec::new(), 0);
-    for (at, (span, file)) in spans.iter().enumerate() {
-        if let Some((before, _)) = at.checked_sub(1).map(|before| &spans[before]) {
-            if before.last >= span.first {
+    let (mut parts, mut splits, mut done, mut last) = (vec![Vec::new()], Vec::new(), 0, None::<Place<'_>>);
+    for (span, file) in &spans {
+        if let Some(last) = last {
+            if last >= span.first {
                 return None;
             }
             let is_full = done * target as u64 >= all * parts.len() as u64;
-            if is_full && before.last.0 < span.first.0 {
+            if is_full && last.0 < span.first.0 {
                 parts.push(Vec::new());
                 splits.push(span.first.0);
             }
         }
+        last = Some(span.last);
         parts.last_mut()?.push(*file);
         done += bytes(*file);
     }

@@ -92,6 +92,11 @@ pub fn window_start(time: TimeNs, window_ns: i64) -> TimeNs {
     time.div_euclid(window_ns).saturating_mul(window_ns)
 }
 
+/// Where the window that holds `time` ends, which it doesn't hold.
+pub fn window_end(time: TimeNs, window_ns: i64) -> TimeNs {
+    window_start(time, window_ns).saturating_add(window_ns)
+}
+
 /// Count and mean of the values that are no NaN; a mean of 0 where there are none. Equal values have exactly their value as mean.
 pub fn mean(values: &[f64]) -> (usize, f64) {
     let Some(first) = values.iter().copied().find(|value| !value.is_nan()) else { return (0, 0.0) };

@@ -63,7 +63,7 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, PlanFinding, P
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::kernels::tumbling::{WindowRows, mean, numbers, window_ns, window_start};
+use crate::kernels::tumbling::{WindowRows, mean, numbers, window_end, window_ns};
 
 /// Rows for lost samples, and values for missing ones: the mean of their window.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -153,17 +153,13 @@ impl Operator for Fill {
 impl Fill {
     /// How many rows follow each other without a loss, within the window of the first.
     fn unbroken(&self, times: &[TimeNs]) -> usize {
-        let end = self.end(times[0]);
+        let end = window_end(times[0], self.window_ns);
         let steps = times.windows(2).take_while(|pair| pair[1] < end && !self.is_loss(pair[1] - pair[0]));
         steps.count() + 1
     }
 
     fn is_loss(&self, step_ns: i64) -> bool {
         step_ns > self.period_ns.saturating_add(self.period_ns / 2)
-    }
-
-    fn end(&self, time: TimeNs) -> TimeNs {
-        window_start(time, self.window_ns).saturating_add(self.window_ns)
     }
 
     /// Puts in what was lost between the newest row and the next one, and closes the window where that lies in another.
@@ -187,7 +183,7 @@ impl Fill {
 
     /// Closes the open window when `time` lies behind it.
     fn close_before(&self, state: &mut State, time: TimeNs, out: &mut Output) {
-        if state.rows.times.first().is_some_and(|first| time >= self.end(*first)) {
+        if state.rows.times.first().is_some_and(|first| time >= window_end(*first, self.window_ns)) {
             self.close(state, out);
         }
     }

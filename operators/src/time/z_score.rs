@@ -50,7 +50,7 @@ use proprio_core::{Configure, Findings, Inputs, Operator, Output, Planned, Port,
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::kernels::tumbling::{WindowRows, mean_and_sd, numbers, window_ns, window_start};
+use crate::kernels::tumbling::{WindowRows, mean_and_sd, numbers, window_end, window_ns};
 
 /// Values as standard deviations from the mean of their window.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -92,7 +92,7 @@ impl Operator for ZScore {
         let times = rows::times(&inputs[0]);
         let mut from = 0;
         while from < times.len() {
-            let end = self.end(state.times.first().copied().unwrap_or(times[from]));
+            let end = window_end(state.times.first().copied().unwrap_or(times[from]), self.window_ns);
             let to = from + times[from..].partition_point(|time| *time < end);
             state.extend(&inputs[0], &self.numbers, from, to);
             if to < times.len() {
@@ -101,7 +101,7 @@ impl Operator for ZScore {
             from = to;
         }
         match state.times.first().copied() {
-            Some(first) if self.end(first).saturating_sub(1) > watermark => watermark.min(first.saturating_sub(1)),
+            Some(first) if window_end(first, self.window_ns).saturating_sub(1) > watermark => watermark.min(first.saturating_sub(1)),
             _ => {
                 self.close(state, out);
                 watermark
@@ -115,11 +115,6 @@ impl Operator for ZScore {
 }
 
 impl ZScore {
-    /// Where the window of a row ends.
-    fn end(&self, time: TimeNs) -> TimeNs {
-        window_start(time, self.window_ns).saturating_add(self.window_ns)
-    }
-
     fn close(&self, state: &mut WindowRows, out: &mut Output) {
         if state.is_empty() {
             return;

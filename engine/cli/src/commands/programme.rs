@@ -9,8 +9,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, ensure};
-use arrow_array::RecordBatch;
-use arrow_cast::display::array_value_to_string;
 use proprio_core::control::Request;
 use proprio_core::note::{Action, Note};
 use proprio_core::time::DAY_NS;
@@ -20,7 +18,7 @@ use proprio_zenoh::{Publisher, PublisherOptions, Session, Speed, sql};
 
 use super::publishing::{PATIENCE, bar, change};
 use super::simulate::deliver;
-use crate::ask::quoted;
+use crate::ask::{Rows, as_text, quoted};
 
 /// The step that proposes.
 const STEP: &str = "progression";
@@ -167,7 +165,7 @@ fn note(text: &str, action: Action, about: &str, value: Option<f64>) -> Note {
 async fn proposed(session: &Session, rig: &Rig, of: &str) -> anyhow::Result<Option<Prescription>> {
     let changed =
         format!("SELECT verdict FROM {STEP} WHERE session = {} AND scope = 'proposed' AND parameter = '' ORDER BY time_ns", quoted(of));
-    let verdicts = texts(&ask(session, rig, &changed).await?)?;
+    let verdicts = ask(session, rig, &changed).await?;
     let last = verdicts.last().and_then(|row| row[0].clone());
     if last.is_none_or(|verdict| verdict == "unchanged") {
         return Ok(None);
@@ -185,7 +183,7 @@ async fn read(session: &Session, rig: &Rig, of: &str, scope: &str, column: &str)
         "SELECT parameter, {column} FROM {STEP} WHERE session = {} AND scope = '{scope}' AND parameter <> '' ORDER BY time_ns",
         quoted(of)
     );
-    let rows = texts(&ask(session, rig, &query).await?)?;
+    let rows = ask(session, rig, &query).await?;
     let value = |name: &str| -> anyhow::Result<f64> {
         let last = rows.iter().rev().find(|row| row[0].as_deref() == Some(name)).and_then(|row| row[1].as_deref());
         last.with_context(|| format!("step {STEP} has nothing {scope} for {name} in session {of}"))?.parse().context("it is no number")
@@ -201,17 +199,8 @@ async fn read(session: &Session, rig: &Rig, of: &str, scope: &str, column: &str)
     })
 }
 
-async fn ask(session: &Session, rig: &Rig, query: &str) -> anyhow::Result<Vec<RecordBatch>> {
-    sql::query(session, &rig.name, query, PATIENCE).await.with_context(|| format!("the pipeline must have a step `{STEP}`"))
-}
-
-fn texts(batches: &[RecordBatch]) -> anyhow::Result<Vec<Vec<Option<String>>>> {
-    let row = |batch: &RecordBatch, row: usize| {
-        let cell = |column: &arrow_array::ArrayRef| (!column.is_null(row)).then(|| array_value_to_string(column, row)).transpose();
-        batch.columns().iter().map(cell).collect::<Result<Vec<_>, _>>()
-    };
-    let rows = batches.iter().flat_map(|batch| (0..batch.num_rows()).map(move |n| row(batch, n)));
-    Ok(rows.collect::<Result<_, _>>()?)
+async fn ask(session: &Session, rig: &Rig, query: &str) -> anyhow::Result<Rows> {
+    as_text(&sql::query(session, &rig.name, query, PATIENCE).await.with_context(|| format!("the pipeline must have a step `{STEP}`"))?)
 }
 
 /// Publishes one session's sensors and waits until they are durable.

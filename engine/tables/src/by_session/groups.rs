@@ -6,7 +6,6 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
-use arrow_ord::partition::partition;
 use arrow_schema::{Schema, SchemaRef};
 use arrow_select::filter::filter;
 use datafusion::common::{Result, ScalarValue};
@@ -18,6 +17,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::AggregateExec;
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use super::runs;
 
 /// A session's groups are given away when they are so many: the second step unites them.
 const MOST_GROUPS: usize = 16 << 10;
@@ -83,9 +84,7 @@ impl Grouping {
         let arguments = self.arguments.iter().map(|of| of.iter().map(array).collect()).collect::<Result<Vec<Vec<_>>>>()?;
         let filters = self.filters.iter().map(|filter| filter.as_ref().map(array).transpose()).collect::<Result<Vec<_>>>()?;
         let sessions = group[self.session].clone();
-        let names = sessions.as_string::<i32>();
-        for run in partition(std::slice::from_ref(&sessions))?.ranges() {
-            let name = names.is_valid(run.start).then(|| names.value(run.start));
+        for (run, name) in runs(&sessions)? {
             if self.current.as_ref().is_none_or(|current| current.as_deref() != name) {
                 self.give(given)?;
                 self.current = Some(name.map(str::to_owned));

@@ -4,9 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, RecordBatch, UInt32Array, new_empty_array};
-use arrow_ord::partition::partition;
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::concat::concat;
 use arrow_select::take::take;
@@ -29,7 +27,7 @@ use datafusion::physical_plan::{
 };
 use futures::StreamExt;
 
-use super::is_session;
+use super::{is_session, runs};
 use crate::scan::ASCENDING;
 
 /// `lag` by one row, of some values, over rows that come session by session in the window's order.
@@ -193,15 +191,13 @@ impl Newest {
         let keys = self.lag.keys.iter().map(array).collect::<Result<Vec<_>>>()?;
         let values = self.lag.values.iter().map(array).collect::<Result<Vec<_>>>()?;
         let sessions = array(&self.lag.session)?;
-        let names = sessions.as_string::<i32>();
 
         // Places in the held values and, behind them, the batch's own.
         let held = self.keys.len() as u32;
         let mut newest: Vec<u32> = (0..held).collect();
         let mut before: Vec<Option<u32>> = Vec::with_capacity(rows);
         let mut numbers = Vec::new();
-        for run in partition(std::slice::from_ref(&sessions))?.ranges() {
-            let name = names.is_valid(run.start).then(|| names.value(run.start));
+        for (run, name) in runs(&sessions)? {
             if self.session.as_ref().is_none_or(|session| session.as_deref() != name) {
                 self.session = Some(name.map(str::to_owned));
                 self.keys.emit(EmitTo::All)?;

@@ -5,8 +5,12 @@ mod aggregate;
 mod groups;
 mod lag;
 
+use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef};
+use arrow_ord::partition::partition;
 use arrow_schema::{DataType, Schema};
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
@@ -53,6 +57,13 @@ impl PhysicalOptimizerRule for BySession {
     fn schema_check(&self) -> bool {
         true
     }
+}
+
+/// Runs of rows of one session, and its name.
+fn runs(sessions: &ArrayRef) -> Result<Vec<(Range<usize>, Option<&str>)>> {
+    let names = sessions.as_string::<i32>();
+    let name = |row: usize| names.is_valid(row).then(|| names.value(row));
+    Ok(partition(std::slice::from_ref(sessions))?.ranges().into_iter().map(|run| (run.clone(), name(run.start))).collect())
 }
 
 /// Whether an expression over some columns is the session itself.

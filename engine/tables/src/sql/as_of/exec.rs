@@ -30,6 +30,7 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, Phy
 
 use super::merge::Merge;
 use super::{AsOfJoin, Tolerance};
+use crate::scan::ASCENDING;
 use crate::sql::duration;
 
 /// DataFusion's planner, with as-of joins.
@@ -119,9 +120,6 @@ pub(super) struct Matching {
 }
 
 impl Matching {
-    /// The order of keys, then time.
-    pub(super) const KEY_ORDER: SortOptions = SortOptions { descending: false, nulls_first: false };
-
     fn time_order(&self) -> SortOptions {
         SortOptions { descending: self.is_forward, nulls_first: false }
     }
@@ -135,7 +133,7 @@ impl Matching {
     }
 
     fn order(&self, side: impl Fn(&(PhysicalExprRef, PhysicalExprRef)) -> &PhysicalExprRef) -> Vec<PhysicalSortExpr> {
-        let keys = self.keys[..self.sorted_keys].iter().map(|key| PhysicalSortExpr::new(side(key).clone(), Self::KEY_ORDER));
+        let keys = self.keys[..self.sorted_keys].iter().map(|key| PhysicalSortExpr::new(side(key).clone(), ASCENDING));
         keys.chain([PhysicalSortExpr::new(side(&self.times).clone(), self.time_order())]).collect()
     }
 
@@ -152,7 +150,7 @@ impl Matching {
             let order = plan.output_ordering().cloned();
             let mut keys = self.keys.clone();
             let mut sorted_keys = 0;
-            for sort in order.iter().flatten().filter(|sort| sort.options.descending == Self::KEY_ORDER.descending) {
+            for sort in order.iter().flatten().filter(|sort| sort.options.descending == ASCENDING.descending) {
                 let Some(at) = keys[sorted_keys..].iter().position(|key| side(key).eq(&sort.expr)) else { break };
                 keys.swap(sorted_keys, sorted_keys + at);
                 sorted_keys += 1;

@@ -18,6 +18,7 @@ use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use super::exec::Matching;
+use crate::scan::ASCENDING;
 
 /// A batch, ready to be merged.
 pub(super) struct Rows {
@@ -56,7 +57,7 @@ impl Reader {
     pub(super) fn try_new(matching: Arc<Matching>, schema: &Schema) -> Result<Self> {
         let types = matching.keys.iter().map(|(left, _)| left.data_type(schema)).collect::<Result<Vec<_>>>()?;
         let (sorted, looked_up) = types.split_at(matching.sorted_keys);
-        let field = |data_type: &DataType| SortField::new_with_options(data_type.clone(), Matching::KEY_ORDER);
+        let field = |data_type: &DataType| SortField::new_with_options(data_type.clone(), ASCENDING);
         let leading = (!sorted.is_empty()).then(|| RowConverter::new(sorted.iter().map(field).collect())).transpose()?;
         let fields: Vec<Field> = looked_up.iter().map(|data_type| Field::new("key", data_type.clone(), true)).collect();
         let groups = (!fields.is_empty()).then(|| new_group_values(Arc::new(Schema::new(fields)), &GroupOrdering::None)).transpose()?;
